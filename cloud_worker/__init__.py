@@ -1,0 +1,1 @@
+"""The cloud worker: receives images, classifies them and publishes what it can say about them."""
