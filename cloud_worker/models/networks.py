@@ -15,20 +15,20 @@ from torchvision.models.resnet import BasicBlock, ResNet
 Outputs = tuple[Tensor, Tensor, Tensor]
 
 
-class DenseNetWithMaps(DenseNet):
+class DenseNetWithMaps(DenseNet):  # type: ignore[misc]  # torchvision ships no types
     """DenseNet whose forward also returns the pooled features and the last feature maps."""
 
-    def forward(self, x: Tensor) -> Outputs:  # type: ignore[override]  # three outputs, not one
+    def forward(self, x: Tensor) -> Outputs:
         """x: N,3,H,W -> logits N,K; features N,C; maps N,C,H/32,W/32."""
         maps = torch.relu(self.features(x))
         features = maps.mean(dim=(2, 3))
         return self.classifier(features), features, maps
 
 
-class ResNetWithMaps(ResNet):
+class ResNetWithMaps(ResNet):  # type: ignore[misc]  # torchvision ships no types
     """ResNet whose forward also returns the pooled features and the last feature maps."""
 
-    def forward(self, x: Tensor) -> Outputs:  # type: ignore[override]  # three outputs, not one
+    def forward(self, x: Tensor) -> Outputs:
         """x: N,3,H,W -> logits N,K; features N,C; maps N,C,H/32,W/32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         maps = self.layer4(self.layer3(self.layer2(self.layer1(x))))

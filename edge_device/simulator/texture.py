@@ -1,0 +1,118 @@
+"""Noise, contours and soft shapes on small patches: geometry only, no biology and no colour."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]
+
+ANGLES = 256
+_BANK_PX = 512
+_ANGLE_GRID = np.arange(ANGLES, dtype=np.float32) * np.float32(2 * np.pi / ANGLES)
+
+
+@lru_cache(maxsize=64)
+def _noise_bank(sigma_px: float, which: int) -> Plane:
+    """A tileable plane of smooth noise with mean 0 and deviation 1."""
+    rng = np.random.default_rng([0x5EED, which, int(sigma_px * 1000)])
+    white = rng.standard_normal((_BANK_PX, _BANK_PX), dtype=np.float32)
+    pad = int(min(_BANK_PX // 2, 4 * sigma_px + 2))
+    wrapped = cv2.copyMakeBorder(white, pad, pad, pad, pad, cv2.BORDER_WRAP)
+    smooth = cv2.GaussianBlur(wrapped, (0, 0), max(sigma_px, 0.3))[pad:-pad, pad:-pad]
+    smooth = (smooth - smooth.mean()) / smooth.std()
+    # Stored twice in each direction, so that any crop is a plain slice.
+    return np.tile(smooth.astype(np.float32), (2, 2))
+
+
+def noise(
+    rng: np.random.Generator, height: int, width: int, sigma_px: float, which: int = 0
+) -> Plane:
+    """A crop of smooth noise of this grain, mean 0 and deviation 1, sizes up to 512 px."""
+    bank = _noise_bank(round(sigma_px, 2), which)
+    top, left = (int(v) for v in rng.integers(0, _BANK_PX, 2))
+    crop = bank[top : top + height, left : left + width]
+    return crop[::-1, :] if rng.random() < 0.5 else crop
+
+
+@lru_cache(maxsize=256)
+def polar_grid(half: int) -> tuple[Plane, npt.NDArray[np.uint8]]:
+    """Distance from the centre and angle index of each pixel of a (2 half + 1) square patch."""
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    angle = np.arctan2(y, x) % np.float32(2 * np.pi)
+    index = np.round(angle * (ANGLES / (2 * np.pi))).astype(np.int64) % ANGLES
+    return np.hypot(x, y).astype(np.float32), index.astype(np.uint8)
+
+
+def contour(
+    rng: np.random.Generator,
+    radius: float,
+    *,
+    elongation: float = 0.0,
+    roughness: float = 0.0,
+    lobes: tuple[int, ...] = (2, 3, 4, 5, 7),
+) -> Plane:
+    """Radius by angle of a roundish outline: an ellipse with decaying random harmonics."""
+    phase = rng.uniform(0, 2 * np.pi)
+    a, b = 1.0 + elongation, 1.0 / (1.0 + elongation)
+    turned = _ANGLE_GRID - np.float32(phase)
+    outline = a * b / np.sqrt((b * np.cos(turned)) ** 2 + (a * np.sin(turned)) ** 2)
+    if roughness > 0:
+        for lobe in lobes:
+            size = rng.normal(0, roughness / lobe**0.5)
+            outline = outline + size * np.cos(lobe * _ANGLE_GRID + rng.uniform(0, 2 * np.pi))
+    return (radius * outline).astype(np.float32)
+
+
+def inside(distance_px: Plane, edge_px: float = 1.0) -> Plane:
+    """A soft mask from a signed distance that is positive inside."""
+    return np.clip(distance_px / np.float32(edge_px) + np.float32(0.5), 0, 1)
+
+
+def disks_distance(
+    half: int, points: npt.NDArray[np.float64], radii: npt.NDArray[np.float64]
+) -> Plane:
+    """Signed distance to a union of disks; points are (n, 2) offsets from the patch centre in px."""
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    best: Plane | None = None
+    for (x, y), radius in zip(points, radii, strict=True):
+        dx = (axis - np.float32(x)) ** 2
+        dy = (axis - np.float32(y)) ** 2
+        distance = np.float32(radius) - np.sqrt(dy[:, None] + dx[None, :])
+        best = distance if best is None else np.maximum(best, distance)
+    if best is None:
+        raise ValueError("a union of no disks has no distance")
+    return best
+
+
+def spots(
+    rng: np.random.Generator,
+    half: int,
+    mask: Plane,
+    count: int,
+    radius_px: float,
+    spread: float = 0.25,
+) -> Plane:
+    """About `count` round granules of this radius on the pixels where the mask is set, 0 to 1."""
+    side = 2 * half + 1
+    plane = np.zeros((side, side), np.float32)
+    free = np.flatnonzero(mask > 0.6)
+    if count <= 0 or free.size == 0:
+        return plane
+    picked = free[rng.integers(0, free.size, count)]
+    radii = radius_px * np.exp(rng.normal(0, spread, count))
+    if radius_px < 1.2:
+        # Too small for a disk on this grid: put its area on one pixel and let the blur spread it.
+        np.add.at(plane.ravel(), picked, (np.pi * radii**2).astype(np.float32))
+        return np.minimum(cv2.GaussianBlur(plane, (0, 0), max(0.5, radius_px * 0.6)), 1.0)
+    shift = 4
+    for flat, radius in zip(picked, radii, strict=True):
+        y, x = divmod(int(flat), side)
+        cv2.circle(
+            plane, (x << shift, y << shift), int(radius * (1 << shift)), 1.0, -1, cv2.LINE_8, shift
+        )
+    return cv2.GaussianBlur(plane, (0, 0), 0.6)

@@ -1,0 +1,29 @@
+"""Names of things on the wire, checked wherever they enter; nothing here invents an id."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+LEVEL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+HEX128_PATTERN = r"^[0-9a-f]{32}$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+#: Case ids are opaque: 4 to 16 capitals, digits and dashes with at least one digit, or "unfiled".
+CASE_PATTERN = r"^(unfiled|(?=[A-Z-]*[0-9])[A-Z0-9][A-Z0-9-]{3,15})$"
+ATTEMPT_MAX = 2**64 - 1
+
+Level = Annotated[str, StringConstraints(pattern=LEVEL_PATTERN)]
+Hex128 = Annotated[str, StringConstraints(pattern=HEX128_PATTERN)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
+#: A level of a topic (site, device, worker): pydantic's regex engine has no look-ahead, so the
+#: case pattern is checked by `wire_protocol.manifest`.
+Site = Level
+Device = Level
+Worker = Level
+ImageId = Hex128
+OutboxId = Hex128
+StoreId = Hex128
+Incarnation = Hex128
+#: 64 random bits, one per offer, compared for equality only.
+Attempt = Annotated[int, Field(ge=1, le=ATTEMPT_MAX)]

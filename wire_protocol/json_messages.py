@@ -1,0 +1,275 @@
+"""The JSON messages that people's tools can read: flat, named by `schema`, versioned; no names, no file names.
+
+Every message carries `schema` and `version`; a newer major version is refused by name and fields
+that are not known here are ignored, so that a minor version may add some.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wire_protocol.codec import OversizedError, PeerError, UnsupportedVersionError
+from wire_protocol.ids import Device, Hex128, ImageId, Incarnation, Level, OutboxId, Sha256, Site
+from wire_protocol.manifest import UNFILED, CaseId
+from wire_protocol.messages import Outcome
+
+MAX_JSON_BYTES: Final = 64 * 1024
+JSON_VERSION: Final = 1
+
+
+class JsonMessage(BaseModel):
+    """Base of all JSON payloads; `SCHEMA` is the value of their `schema` field."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", serialize_by_alias=True)
+    SCHEMA: ClassVar[str] = ""
+
+    def to_bytes(self) -> bytes:
+        """Compact UTF-8 JSON with schema and version first."""
+        fields = self.model_dump(mode="json", by_alias=True)
+        head = {"schema": self.SCHEMA, "version": JSON_VERSION}
+        return json.dumps(head | fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Self:
+        """Parses and checks a payload; raises PeerError naming what is wrong."""
+        return parse_json(cls, payload)
+
+
+JsonT = TypeVar("JsonT", bound=JsonMessage)
+
+
+def parse_json(kind: type[JsonT], payload: bytes) -> JsonT:
+    """The message of type `kind` in `payload`; raises PeerError."""
+    if len(payload) > MAX_JSON_BYTES:
+        raise OversizedError(len(payload), MAX_JSON_BYTES)
+    try:
+        fields: Any = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise PeerError(f"{kind.SCHEMA}: not JSON") from error
+    if not isinstance(fields, dict) or fields.pop("schema", None) != kind.SCHEMA:
+        raise PeerError(f"schema must be {kind.SCHEMA!r}")
+    version = fields.pop("version", None)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise PeerError(f"{kind.SCHEMA}: version must be an integer")
+    if version != JSON_VERSION:
+        raise UnsupportedVersionError(version, JSON_VERSION, kind.SCHEMA)
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        raise PeerError(f"{kind.SCHEMA}.{where}: {first['msg']}") from error
+
+
+class Presence(StrEnum):
+    """Whether a program is there."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Status(JsonMessage):
+    """Retained on a program's status topic; `incarnation` is new per process, so a late will of an
+    earlier life cannot pass for this one's."""
+
+    SCHEMA = "hemowire.status"
+
+    state: Presence
+    incarnation: Incarnation
+    program: Literal["edge", "worker", "records"]
+    id: Level
+    reason: str = ""
+    #: Records only: which store answers; changes when a store is restored from a backup.
+    store_id: str = ""
+    #: Worker only.
+    bundle: str = ""
+    engine: str = ""
+    images_per_s: float | None = None
+
+
+class Health(JsonMessage):
+    """A device's account of itself, every 10 s and on change."""
+
+    SCHEMA = "hemowire.health"
+
+    site: Site
+    device: Device
+    outbox_id: OutboxId
+    next_seq: int = Field(ge=1)
+    oldest_unrecorded_seq: int | None
+    counts: dict[str, int]
+    queue_bytes: int = Field(ge=0)
+    disk_free_bytes: int = Field(ge=0)
+    boot_id: Hex128
+    uptime_s: float = Field(ge=0)
+    last_scores: dict[str, float] = {}
+
+
+class Reason(StrEnum):
+    """Why there is no answer; the closed list of DIAGNOSIS.md and of refusals."""
+
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+    LOW_CONFIDENCE = "low_confidence"
+    TOO_FEW_WHITE_CELLS = "too_few_white_cells"
+    MAGNIFICATION = "magnification"
+    FOCUS = "focus"
+    EXPOSURE = "exposure"
+    STAIN = "stain"
+    EMPTY_FIELD = "empty_field"
+    DECODE = "decode"
+    OUTSIDE_SCOPE = "outside_scope"
+    FIELDS_DISAGREE = "fields_disagree"
+    DAMAGED_ON_DEVICE = "damaged_on_device"
+    CRASHES_DECODER = "crashes_decoder"
+    TOO_LARGE = "too_large"
+
+
+class Rejection(JsonMessage):
+    """A capture that ends on the device: the gate said no, or its bytes cannot be read."""
+
+    SCHEMA = "hemowire.rejection"
+
+    text: str = Field(max_length=400)
+    site: Site
+    device: Device
+    image_id: ImageId
+    outbox_id: OutboxId
+    seq: int = Field(ge=1)
+    image_sha256: Sha256
+    reason: Reason
+    score: float | None = None
+    limit: float | None = None
+    case_id: CaseId = UNFILED
+    captured_at: str
+    outcome: Literal[Outcome.REJECTED, Outcome.DROPPED] = Outcome.REJECTED
+    #: Who dropped it, where a person did.
+    operator: str = ""
+
+
+class Urgency(StrEnum):
+    """What the hematologist should do first; the rank is the order of work."""
+
+    SUSPECTED_ACUTE = "suspected_acute"
+    CANNOT_SAY = "cannot_say"
+    SUSPECTED_CHRONIC = "suspected_chronic"
+    NO_LEUKEMIA_PATTERN = "no_leukemia_pattern"
+    RETAKE = "retake"
+
+
+URGENCY_RANK: Final[dict[Urgency, int]] = {
+    Urgency.SUSPECTED_ACUTE: 1,
+    Urgency.CANNOT_SAY: 2,
+    Urgency.SUSPECTED_CHRONIC: 3,
+    Urgency.NO_LEUKEMIA_PATTERN: 4,
+    Urgency.RETAKE: 5,
+}
+CANNOT_SAY: Final = "cannot_say"
+ACUTE_UNCERTAIN: Final = "acute_uncertain"
+
+
+class DiagnosisStatus(StrEnum):
+    """Draft until a person signs."""
+
+    PREVIEW = "preview"
+    DRAFT = "draft"
+    FINAL = "final"
+    AMENDED = "amended"
+    ENTERED_IN_ERROR = "entered_in_error"
+
+
+class Diagnosis(JsonMessage):
+    """One field's result, flat, for people's phones and for the records.
+
+    Beside the fields named here it carries `p_<class>` (0 to 1, or null) for each class of the
+    bundle, kept as extra fields; `probabilities()` collects them.
+    """
+
+    SCHEMA = "hemowire.diagnosis"
+
+    text: str = Field(max_length=400)
+    urgency: Urgency
+    urgency_rank: int = Field(ge=0, le=9)
+    result: str
+    reason: Reason | Literal[""] = ""
+    level: Literal["field", "slide"] = "field"
+    status: DiagnosisStatus = DiagnosisStatus.DRAFT
+    case_id: CaseId = UNFILED
+    image_id: ImageId
+    image_sha256: Sha256
+    fields: int = 1
+    white_cells: int | None = None
+    p_acute: float | None = Field(default=None, ge=0, le=1)
+    ood_percentile: float | None = Field(default=None, ge=0, le=100)
+    model: str
+    training_data: str
+    captured_at: str
+    latency_ms: float | None = None
+    site: Site
+    device: Device
+    outbox_id: OutboxId
+    seq: int = Field(ge=1)
+    outcome: Literal[Outcome.DIAGNOSED, Outcome.REJECTED] = Outcome.DIAGNOSED
+    attempt: str = ""
+    worker: Level
+
+    def probabilities(self) -> dict[str, float | None]:
+        """`p_<class>` by class key, without p_acute."""
+        extra = self.model_extra or {}
+        return {key[2:]: value for key, value in extra.items() if key.startswith("p_")}
+
+
+class TraceFragment(JsonMessage):
+    """One program's stamps of one image, on that program's monotonic clock."""
+
+    SCHEMA = "hemowire.trace"
+
+    program: Literal["edge", "worker", "records", "watch"]
+    id: Level
+    image_id: ImageId
+    attempt: str = ""
+    boot_id: Hex128
+    #: Stage name to monotonic nanoseconds of `boot_id`.
+    stamps_ns: dict[str, int]
+    #: When and where the clock was last compared with the records store's; empty if never.
+    clock_offset_ns: int | None = None
+    clock_error_ns: int | None = None
+    wall: str = ""
+    clock_synced: bool = False
+    size_bytes: int | None = None
+
+
+class Command(JsonMessage):
+    """An operator's wish to one device; a repeat of `command_id` within 24 h gets the same reply."""
+
+    SCHEMA = "hemowire.command"
+
+    command_id: Hex128
+    name: str = Field(min_length=1, max_length=32)
+    arguments: dict[str, str | int | float | bool] = {}
+
+
+class Reply(JsonMessage):
+    """The answer that every command gets."""
+
+    SCHEMA = "hemowire.reply"
+
+    command_id: Hex128
+    name: str
+    ok: bool
+    result: dict[str, Any] = {}
+    error: str = ""
+
+
+JSON_MESSAGES: Final[tuple[type[JsonMessage], ...]] = (
+    Status,
+    Health,
+    Rejection,
+    Diagnosis,
+    TraceFragment,
+    Command,
+    Reply,
+)
