@@ -1,1 +1,1 @@
-"""Architectures, and the bundles that carry their trained weights with everything known about them."""
+"""Architectures, and the bundles that carry trained weights with all that is known of them."""

@@ -1,8 +1,8 @@
 """The networks as torch modules that return (logits, features, maps); refuses to hold any weights.
 
-Each class is torchvision's own, so parameter names are torchvision's own too: a bundle's safetensors
-file loads into a plain `torchvision.models.densenet121(num_classes=5)`. Imports torch: only the
-registry's builders import this module, and only when they are called.
+Each class is torchvision's own, so parameter names are torchvision's own too: a bundle's
+safetensors file loads into a plain `torchvision.models.densenet121(num_classes=5)`. Imports torch:
+only the registry's builders import this module, and only when they are called.
 """
 
 from __future__ import annotations

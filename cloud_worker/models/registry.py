@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class UnknownArchitecture(LookupError):
+class UnknownArchitectureError(LookupError):
     """The name is not a row of ARCHITECTURES."""
 
     def __init__(self, name: str) -> None:
@@ -63,11 +63,11 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architecture(name: str) -> Architecture:
-    """The row called `name`, or UnknownArchitecture."""
+    """The row called `name`, or UnknownArchitectureError."""
     try:
         return ARCHITECTURES[name]
     except KeyError:
-        raise UnknownArchitecture(name) from None
+        raise UnknownArchitectureError(name) from None
 
 
 def build_network(name: str, classes: int) -> nn.Module:

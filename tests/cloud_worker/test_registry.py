@@ -5,7 +5,7 @@ import torch
 
 from cloud_worker.models.registry import (
     ARCHITECTURES,
-    UnknownArchitecture,
+    UnknownArchitectureError,
     architecture,
     build_network,
 )
@@ -44,5 +44,5 @@ def test_parameter_names_are_those_of_torchvision(name: str) -> None:
 
 
 def test_unknown_architecture_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UnknownArchitecture, match="densenet121, resnet34"):
+    with pytest.raises(UnknownArchitectureError, match="densenet121, resnet34"):
         architecture("vgg1")
