@@ -1,0 +1,1 @@
+"""The input and output that every program needs; it knows no image and no program."""

@@ -1,0 +1,344 @@
+"""The asyncio MQTT 5 session of a program; it reconnects, and resends nothing by itself.
+
+    session = MqttSession(settings.broker, device_session(site, device), presence)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.run())
+        async for event in session.events():
+            match event:
+                case Connected():
+                    with suppress(ConnectionLostError):
+                        await session.subscribe([Subscription(topic)])
+                        await session.announce()
+                case Disconnected(): ...
+                case Message(topic=topic, payload=payload): ...
+
+Every connection is a new `PahoLink`. What was outstanding when it ended fails with `LOST` or
+ConnectionLostError: the programs' own machines decide what to send again. Messages are acknowledged
+when the program takes them (or with `manual_ack` when it says so), so our Receive Maximum bounds
+the inbox and reading never stops: a program may await a publish while its inbox is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from service_runtime.broker_settings import BrokerSettings
+from service_runtime.log import get_log
+from service_runtime.mqtt_types import (
+    LOST,
+    NOT_AUTHORISED,
+    QUEUE_FULL,
+    TOO_LARGE,
+    BrokerUnsuitableError,
+    ConnectionLostError,
+    Disconnected,
+    Done,
+    Event,
+    LinkLimits,
+    Message,
+    MqttError,
+    NotAuthorisedError,
+    Presence,
+    QueueFullError,
+    SessionOptions,
+    SubscribeRefusedError,
+    Subscription,
+    TooLargeError,
+)
+from service_runtime.paho_link import LinkClosedError, PahoLink, Will
+from wire_protocol.json_messages import Status
+
+#: How long a clean stop waits for the broker to have the offline status.
+GOODBYE_S = 2.0
+#: A connection that lived this long resets the backoff.
+_STABLE_S = 5.0
+_ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
+
+
+@dataclass(slots=True)
+class SessionCounters:
+    """Totals since the start of the program."""
+
+    connections: int = 0
+    lost: int = 0
+    published: int = 0
+    refused: int = 0
+    received: int = 0
+    dropped_qos0: int = 0
+
+
+class MqttSession:
+    """One program's session with the broker; all methods belong to the event loop's thread."""
+
+    def __init__(
+        self, broker: BrokerSettings, options: SessionOptions, presence: Presence | None = None
+    ) -> None:
+        self.counters = SessionCounters()
+        self._broker = broker
+        self._options = options
+        self._presence = presence
+        self._log = get_log("mqtt").bind(
+            client=options.client_id, broker=f"{broker.host}:{broker.port}"
+        )
+        self._link: PahoLink | None = None
+        self._announced = False
+        self._inbox: deque[Event] = deque()
+        self._inbox_qos0 = 0
+        self._filled = asyncio.Event()
+        self._life: asyncio.Future[None] | None = None
+        self._is_closing = False
+        self._has_ended = asyncio.Event()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connects and reconnects until `close()` or cancelled; raises FatalMqttError by name.
+
+        A clean end publishes the offline status and sends DISCONNECT.
+        """
+        self._life = asyncio.ensure_future(self._stay_connected())
+        if self._is_closing:
+            self._life.cancel()
+        try:
+            await self._life
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._is_closing or (task is not None and task.cancelling()):
+                raise
+        finally:
+            self._has_ended.set()
+            self._filled.set()
+
+    async def close(self) -> None:
+        """Lets `run()` return and waits for it; events() ends after what is waiting."""
+        self._is_closing = True
+        if self._life is not None:
+            self._life.cancel()
+            await self._has_ended.wait()
+
+    @property
+    def limits(self) -> LinkLimits | None:
+        """The broker's limits while connected, else None."""
+        return None if self._link is None else self._link.limits
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a publish would be sent now."""
+        return self._link is not None
+
+    # --- in -----------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Connections, disconnections and messages in order, to one consumer, until the end."""
+        while True:
+            while self._inbox:
+                yield self._take()
+            if self._has_ended.is_set():
+                return
+            self._filled.clear()
+            await self._filled.wait()
+
+    def waiting(self) -> int:
+        """How many events wait for the program."""
+        return len(self._inbox)
+
+    async def subscribe(self, subscriptions: Sequence[Subscription]) -> list[int]:
+        """Subscribes and returns the granted reason codes.
+
+        Raises SubscribeRefusedError or ConnectionLostError.
+        Mosquitto's access file grants a forbidden filter and then filters its messages: only a
+        message that never comes tells. Publishing is refused openly, see `announce`.
+        """
+        codes = await self._require_link().subscribe(subscriptions)
+        for subscription, code in zip(subscriptions, codes, strict=True):
+            if code >= 0x80:
+                raise SubscribeRefusedError(subscription.topic, code)
+        return codes
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Unsubscribes and waits for the broker's word; raises ConnectionLostError."""
+        await self._require_link().unsubscribe(topics)
+
+    # --- out ----------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> asyncio.Future[int]:
+        """Resolves to the PUBACK's reason code (0, 0x10 no subscribers, >= 0x80 refused).
+
+        It fails with ConnectionLostError, QueueFullError or TooLargeError and never waits for a
+        connection.
+        QoS 0 resolves to 0 once it is handed to the socket. The future may be left alone.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def done(code: int) -> None:
+            if future.done():
+                return
+            if code >= 0:
+                future.set_result(code)
+            else:
+                future.set_exception(_ERRORS[code](f"publish on {topic}, {len(payload)} bytes"))
+                future.exception()  # marks it as seen: the caller may not care
+
+        self.send(
+            topic, payload, done, qos=qos, retain=retain, expiry_s=expiry_s, correlation=correlation
+        )
+        return future
+
+    def send(
+        self,
+        topic: str,
+        payload: bytes,
+        done: Done | None = None,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """The cheap form of `publish`: calls `done(code)` exactly once, perhaps before returning.
+
+        The code is the PUBACK's, or LOST, QUEUE_FULL, TOO_LARGE (below zero).
+        """
+        if self._link is None:
+            if done is not None:
+                done(LOST)
+            return
+        self._link.publish(topic, payload, done, qos, retain, expiry_s, correlation)
+
+    async def announce(self, status: Status | None = None) -> None:
+        """Publishes the retained online status (a new one if given); call it after subscribing.
+
+        It is also the probe of our permissions: a refusal ends `run()` with NotAuthorisedError.
+        """
+        if self._presence is None:
+            raise ValueError("announce() needs a Presence")
+        if status is not None:
+            self._presence = replace(self._presence, status=status)
+        payload = self._presence.status.to_bytes()
+        code = await self.publish(self._presence.topic, payload, retain=True)
+        if code == NOT_AUTHORISED:
+            fault = NotAuthorisedError(f"not allowed to publish on {self._presence.topic}")
+            if self._link is not None:
+                self._link.fail(fault)
+            raise fault
+        self._announced = True
+
+    # --- connection ---------------------------------------------------------------------------
+
+    async def _stay_connected(self) -> None:
+        failures = 0
+        while True:
+            connected_at = time.monotonic()
+            reason = await self._one_connection()
+            self.counters.lost += 1
+            # A broker that accepts and ends at once is backed off from like one that is away.
+            failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
+            pause_s = self._backoff_s(failures)
+            self._log.warning("mqtt_retry", reason=reason, pause_s=round(pause_s, 3))
+            await asyncio.sleep(pause_s)
+
+    async def _one_connection(self) -> str:
+        link = PahoLink(self._broker, self._options, self._will(), self._on_message)
+        try:
+            opened = await link.open()
+        except (OSError, LinkClosedError) as error:
+            link.shut()
+            return str(error)
+        except BaseException:
+            link.shut()
+            raise
+        self._link = link
+        self._announced = False
+        self.counters.connections += 1
+        self._log.info("mqtt_connected", session_present=opened.session_present)
+        self._put(opened)
+        reason = "stopped"
+        try:
+            self._refuse_unsuitable(opened.limits)
+            reason = await link.wait_closed()
+        except asyncio.CancelledError:
+            await self._say_goodbye(link)
+            raise
+        finally:
+            self._link = None
+            link.shut(reason)
+            self._put(Disconnected(reason))
+        return reason
+
+    async def _say_goodbye(self, link: PahoLink) -> None:
+        if self._presence is not None and self._announced:
+            offline = self._presence.offline("stopped")
+            expiry_s = self._presence.offline_expiry_s
+            told = self.publish(self._presence.topic, offline, retain=True, expiry_s=expiry_s)
+            with suppress(TimeoutError, MqttError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await told
+        await link.goodbye(GOODBYE_S)
+
+    def _refuse_unsuitable(self, limits: LinkLimits) -> None:
+        missing = []
+        if self._options.needs_shared_subscriptions and not limits.shared_subscriptions:
+            missing.append("shared subscriptions")
+        if limits.maximum_qos < 1:
+            missing.append("QoS 1")
+        if self._presence is not None and not limits.retain_available:
+            missing.append("retained messages")
+        if missing:
+            where = f"{self._broker.host}:{self._broker.port}"
+            raise BrokerUnsuitableError(f"the broker at {where} lacks {', '.join(missing)}")
+
+    def _will(self) -> Will | None:
+        if self._presence is None:
+            return None
+        offline = self._presence.offline("connection lost")
+        return Will(self._presence.topic, offline, self._presence.offline_expiry_s)
+
+    def _backoff_s(self, failures: int) -> float:
+        """Full jitter: between half of the step and the step, which doubles up to the limit."""
+        first, most = self._options.backoff_s
+        step: float = min(most, first * 2 ** min(failures, 30))
+        return step * random.uniform(0.5, 1.0)
+
+    def _require_link(self) -> PahoLink:
+        if self._link is None:
+            raise ConnectionLostError("no connection")
+        return self._link
+
+    # --- inbox --------------------------------------------------------------------------------
+
+    def _on_message(self, message: Message) -> None:
+        self.counters.received += 1
+        if message.qos == 0:
+            if self._inbox_qos0 >= self._options.inbox_qos0:
+                self.counters.dropped_qos0 += 1
+                return
+            self._inbox_qos0 += 1
+        self._put(message)
+
+    def _put(self, event: Event) -> None:
+        self._inbox.append(event)
+        self._filled.set()
+
+    def _take(self) -> Event:
+        event = self._inbox.popleft()
+        if isinstance(event, Message):
+            if event.qos == 0:
+                self._inbox_qos0 -= 1
+            elif not self._options.manual_ack:
+                event.ack()
+        return event
