@@ -67,8 +67,6 @@ class SessionCounters:
 
     connections: int = 0
     lost: int = 0
-    published: int = 0
-    refused: int = 0
     received: int = 0
     dropped_qos0: int = 0
 

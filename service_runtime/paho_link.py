@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from paho.mqtt import client as paho
-from paho.mqtt.client import SocketLike
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -40,6 +40,9 @@ from service_runtime.mqtt_types import (
     Subscription,
     TakenOverError,
 )
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike
 
 _TAKEN_OVER = 0x8E
 #: CONNACK codes that another attempt cannot mend: account, client id, banned, method, protocol.
