@@ -35,14 +35,39 @@ EDGE_STAGES = STAGES[: STAGES.index(Stage.FIRST_RECEIVED)]
 WORKER_STAGES = STAGES[STAGES.index(Stage.FIRST_RECEIVED) : STAGES.index(Stage.RECORDED)]
 
 
-def durations_ms(stamps_ns: Mapping[str, int]) -> dict[str, float]:
-    """Milliseconds each stage took since the latest earlier stage present, on ONE monotonic clock.
+#: The stage that each one is counted from: the nearest of these that has a stamp. Archiving runs
+#: beside decoding, and bytes arrive while later ones are still being sent, so the chain branches.
+PREDECESSORS: dict[Stage, tuple[Stage, ...]] = {
+    Stage.CAPTURED: (Stage.SCHEDULED,),
+    Stage.GATED: (Stage.CAPTURED,),
+    Stage.ENCODED: (Stage.GATED, Stage.CAPTURED),
+    Stage.QUEUED: (Stage.ENCODED, Stage.GATED, Stage.CAPTURED),
+    Stage.OFFERED: (Stage.QUEUED,),
+    Stage.CLAIMED: (Stage.OFFERED,),
+    Stage.FIRST_SENT: (Stage.CLAIMED, Stage.OFFERED),
+    Stage.LAST_SENT: (Stage.FIRST_SENT,),
+    Stage.FIRST_RECEIVED: (Stage.FIRST_SENT, Stage.OFFERED),
+    Stage.COMPLETED: (Stage.FIRST_RECEIVED,),
+    Stage.ARCHIVED: (Stage.COMPLETED,),
+    Stage.DECODED: (Stage.COMPLETED,),
+    Stage.BATCHED: (Stage.DECODED,),
+    Stage.INFERRED: (Stage.BATCHED,),
+    Stage.EXPLAINED: (Stage.INFERRED,),
+    Stage.PUBLISHED: (Stage.EXPLAINED, Stage.INFERRED, Stage.DECODED),
+    Stage.RECORDED: (Stage.PUBLISHED,),
+    Stage.SHOWN: (Stage.PUBLISHED,),
+}
 
-    `stamps_ns` maps stage names to nanoseconds of the same boot; a stage that is missing is left
-    out, and the stage after it counts from the one before (its time is then the sum of both).
+
+def durations_ms(stamps_ns: Mapping[str, int]) -> dict[str, float]:
+    """Milliseconds that each stage took, from stamps of ONE boot's monotonic clock.
+
+    `stamps_ns` maps stage names to nanoseconds; a stage without a stamp, or without any stamp of
+    those it is counted from, is left out rather than guessed.
     """
-    present = [stage for stage in STAGES if stage in stamps_ns]
-    return {
-        stage.value: (stamps_ns[stage] - stamps_ns[before]) / 1e6
-        for before, stage in zip(present, present[1:], strict=False)
-    }
+    durations: dict[str, float] = {}
+    for stage, candidates in PREDECESSORS.items():
+        before = next((c for c in candidates if c in stamps_ns), None)
+        if stage in stamps_ns and before is not None:
+            durations[stage.value] = (stamps_ns[stage] - stamps_ns[before]) / 1e6
+    return durations

@@ -1,0 +1,84 @@
+"""The `hemowire` command: picks a subcommand from one literal table and imports nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis."
+
+#: Subcommand -> one line of help; its module is hemowire.commands.<name>.
+COMMANDS: Final[dict[str, str]] = {
+    "demo": "run the whole path, microscope to hematologist, on this machine",
+    "edge": "run a microscope agent",
+    "worker": "run a classifying worker",
+    "records": "run the records store, or reconcile, list and rebuild it",
+    "watch": "show diagnoses as they come, urgent first",
+    "broker": "run Mosquitto with the shipped configuration",
+    "classify": "classify image files without a broker",
+    "models": "list architectures and model bundles",
+    "simulate": "render simulated blood-smear fields into a folder",
+    "train": "train a model bundle by a recipe",
+    "evaluate": "judge a model bundle on labelled images",
+    "doctor": "say what this machine has, lacks, and how to mend it",
+    "asyncapi": "print the AsyncAPI document of the wire protocol",
+}
+#: What to install when a subcommand's packages are missing.
+EXTRAS: Final[dict[str, str]] = {
+    "edge": "edge",
+    "simulate": "edge",
+    "worker": "worker",
+    "classify": "worker",
+    "models": "worker",
+    "records": "dashboard",
+    "watch": "dashboard",
+    "train": "training",
+    "evaluate": "training",
+    "demo": "edge,worker,dashboard",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((item for item in arguments if not item.startswith("-")), None)
+    parser = argparse.ArgumentParser(
+        prog="hemowire",
+        description="Blood-smear images from microscope to classifier to hematologist, over MQTT. "
+        + RESEARCH_USE_ONLY,
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, text in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            command, help=text, description=f"{text.capitalize()}. {RESEARCH_USE_ONLY}"
+        )
+        if command == name:
+            module = importlib.import_module(f"hemowire.commands.{command}")
+            module.add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    module = importlib.import_module(f"hemowire.commands.{args.command}")
+    try:
+        return int(module.run(args))
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in _OURS:
+            raise
+        extra = EXTRAS.get(args.command, "dev")
+        print(
+            f"hemowire {args.command}: the Python package {error.name!r} is not installed; "
+            f"it comes with: pip install 'hemowire[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+_OURS: Final = frozenset(
+    ["wire_protocol", "service_runtime", "edge_device", "cloud_worker", "training", "dashboard", "broker_config", "benchmarks", "hemowire"]
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main())

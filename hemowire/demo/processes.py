@@ -1,0 +1,130 @@
+"""Starts the demo's programs as processes of their own and restarts one that dies; it never hides that it did."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: A program that ends with one of these was told what is wrong with it: restarting cannot help.
+FATAL_EXITS = frozenset({2, 3})
+MAX_RESTARTS = 20
+RESTART_AFTER_S = 0.3
+
+
+class ProgramFailedError(RuntimeError):
+    """A program of the demo ended and will not be restarted."""
+
+    def __init__(self, name: str, code: int, log: Path) -> None:
+        tail = _tail(log)
+        super().__init__(f"{name} ended with exit code {code}; its log {log} ends:\n{tail}")
+        self.name = name
+        self.code = code
+
+
+@dataclass(slots=True)
+class Program:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    log: Path
+    restarts: int = 0
+    stopping: bool = False
+    finished: bool = False
+    process: Process | None = None
+    supervisor: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Programs:
+    """All processes of one demo; `folder/pids` holds one file per program with its process id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._logs = folder / "logs"
+        self._pids = folder / "pids"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._pids.mkdir(parents=True, exist_ok=True)
+        self.programs: dict[str, Program] = {}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self, name: str, *arguments: str) -> Program:
+        """Starts `hemowire <arguments>` and keeps it running until it is stopped or ends with 0."""
+        command = [sys.executable, "-m", "hemowire", *arguments]
+        program = Program(name, command, self._logs / f"{name}.log")
+        self.programs[name] = program
+        await self._spawn(program)
+        program.supervisor = asyncio.create_task(self._supervise(program), name=f"watch {name}")
+        return program
+
+    async def stop(self, name: str, grace_s: float = 15.0) -> None:
+        """SIGTERM, then SIGKILL after the grace; harmless for one that has ended."""
+        program = self.programs.get(name)
+        if program is None or program.process is None:
+            return
+        program.stopping = True
+        if program.process.returncode is None:
+            program.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(program.process.wait(), grace_s)
+            except TimeoutError:
+                program.process.kill()
+                await program.process.wait()
+        if program.supervisor is not None:
+            await asyncio.gather(program.supervisor, return_exceptions=True)
+
+    async def stop_all(self, order: list[str]) -> None:
+        """Stops the programs whose names start with each prefix in turn, those of a prefix together."""
+        for prefix in order:
+            names = [name for name in self.programs if name.startswith(prefix)]
+            await asyncio.gather(*(self.stop(name) for name in names))
+
+    @property
+    def restarts(self) -> int:
+        """How often any program had to be started again."""
+        return sum(program.restarts for program in self.programs.values())
+
+    async def _spawn(self, program: Program) -> None:
+        with program.log.open("ab") as log:
+            program.process = await asyncio.create_subprocess_exec(
+                *program.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                # Ctrl-C in the terminal is the demo's to handle: it stops its programs in order.
+                start_new_session=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )
+        temporary = self._pids / f".{program.name}"
+        temporary.write_text(str(program.process.pid))
+        temporary.rename(self._pids / program.name)
+
+    async def _supervise(self, program: Program) -> None:
+        while True:
+            assert program.process is not None
+            code = await program.process.wait()
+            if program.stopping:
+                return
+            if code == 0:
+                program.finished = True
+                return
+            if code in FATAL_EXITS or program.restarts >= MAX_RESTARTS:
+                if not self.failed.done():
+                    self.failed.set_exception(ProgramFailedError(program.name, code, program.log))
+                return
+            await asyncio.sleep(RESTART_AFTER_S)
+            if program.stopping:
+                return
+            program.restarts += 1
+            await self._spawn(program)
+
+
+def _tail(log: Path, lines: int = 12) -> str:
+    try:
+        text = log.read_text(errors="replace")
+    except OSError as error:
+        return f"(cannot be read: {error})"
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])

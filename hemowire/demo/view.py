@@ -1,0 +1,154 @@
+"""The demo's terminal: one line per image, figures per stage, totals; it only draws what `Progress` holds."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from hemowire.cli import RESEARCH_USE_ONLY
+from hemowire.demo.progress import TOTAL, ImageProgress, Progress
+from wire_protocol.json_messages import Diagnosis, Presence, Urgency
+from wire_protocol.trace import Stage
+
+#: Shape, colour and word together: colour alone tells nothing to many eyes.
+URGENCY_LOOK: dict[Urgency, tuple[str, str]] = {
+    Urgency.SUSPECTED_ACUTE: ("▲", "bold red"),
+    Urgency.CANNOT_SAY: ("?", "yellow"),
+    Urgency.SUSPECTED_CHRONIC: ("◆", "magenta"),
+    Urgency.NO_LEUKEMIA_PATTERN: ("○", "green"),
+    Urgency.RETAKE: ("↻", "cyan"),
+}
+MIN_WIDTH = 60
+SIDE_BY_SIDE = 116
+
+
+def draw(
+    progress: Progress, *, title: str, subtitle: str, expected: int | None, width: int, height: int
+) -> RenderableType:
+    """The whole screen for a terminal of `width` x `height` characters."""
+    figures = _stages(progress)
+    wide = width >= SIDE_BY_SIDE
+    rows = max(4, height - 10 if wide else height - 12 - figures.row_count)
+    images = _images(progress, rows, wide)
+    head = _totals(progress, expected)
+    if wide:
+        body = Table.grid(expand=True, padding=(0, 2))
+        body.add_column(ratio=3)
+        body.add_column(ratio=2)
+        body.add_row(images, figures)
+        parts: list[RenderableType] = [head, body]
+    else:
+        parts = [head, images, figures]
+    return Panel(
+        Group(*parts),
+        title=f"[bold]{title}[/]",
+        subtitle=f"[bold yellow]{RESEARCH_USE_ONLY}[/] {subtitle}",
+        padding=(0, 1),
+    )
+
+
+def line(image: ImageProgress) -> str:
+    """One image as plain text, for logs and pipes."""
+    stage = image.stage.value if image.stage else "-"
+    took = f"{image.total_ms:.0f} ms" if image.total_ms is not None else "-"
+    if image.rejection is not None:
+        says = f"rejected ({image.rejection.reason}): {image.rejection.text}"
+    elif image.diagnosis is not None:
+        says = image.diagnosis.text
+    else:
+        says = ""
+    return f"{image.device:<10} {image.image_id[-6:]} {stage:<11} {took:>8}  {says}"
+
+
+def _totals(progress: Progress, expected: int | None) -> RenderableType:
+    of = f" of {expected}" if expected else ""
+    held = {
+        device: sum(n for state, n in health.counts.items() if state in ("waiting", "sending"))
+        for device, health in sorted(progress.health.items())
+    }
+    stored = sum(health.counts.get("stored", 0) for health in progress.health.values())
+    text = Text()
+    text.append(f"captured {progress.captured}{of}   ", "bold")
+    text.append(f"recorded {progress.recorded}   ", "bold green")
+    text.append(f"rejected {progress.rejected}   ", "bold cyan" if progress.rejected else "")
+    for urgency, (shape, style) in URGENCY_LOOK.items():
+        count = progress.urgencies[urgency]
+        if count:
+            text.append(f"{shape} {_words(urgency)} {count}   ", style)
+    text.append("\nqueues  ", "dim")
+    text.append(
+        "  ".join(f"{device} {n}" for device, n in held.items()) or "-", "" if held else "dim"
+    )
+    text.append(f"   awaiting records {stored}   ", "dim")
+    for name, status in sorted(progress.statuses.items()):
+        if status.state is Presence.OFFLINE:
+            text.append(f"{name} offline ({status.reason})  ", "bold yellow")
+    return text
+
+
+def _images(progress: Progress, rows: int, wide: bool) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("device", no_wrap=True)
+    table.add_column("image", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("result", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("urgency", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    for image in progress.latest(rows):
+        diagnosis, rejection = image.diagnosis, image.rejection
+        urgency = Text()
+        result, probability = "", ""
+        if diagnosis is not None:
+            shape, style = URGENCY_LOOK[diagnosis.urgency]
+            urgency = Text(f"{shape} {_words(diagnosis.urgency)}", style)
+            result = diagnosis.result.replace("_", " ")
+            if diagnosis.reason:
+                result = f"{result}: {str(diagnosis.reason).replace('_', ' ')}"
+            probability = _probability(diagnosis)
+        elif rejection is not None:
+            shape, style = URGENCY_LOOK[Urgency.RETAKE]
+            urgency = Text(f"{shape} retake", style)
+            result = f"rejected: {str(rejection.reason).replace('_', ' ')}"
+        stage = image.stage
+        table.add_row(
+            image.device,
+            image.image_id[-6:],
+            Text(stage.value if stage else "-", "green" if stage is Stage.RECORDED else ""),
+            result,
+            probability,
+            urgency,
+            f"{image.total_ms:.0f}" if image.total_ms is not None else "",
+        )
+    return table
+
+
+def _stages(progress: Progress) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("stage", no_wrap=True)
+    for name in ("p50 ms", "p95", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, figures in progress.figures().items():
+        style = "bold" if name == TOTAL else ""
+        table.add_row(
+            "captured → published" if name == TOTAL else name,
+            *(f"{ms:.1f}" for ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms)),
+            style=style,
+        )
+    return table
+
+
+def _words(urgency: Urgency) -> str:
+    return urgency.value.replace("_", " ")
+
+
+def _probability(diagnosis: Diagnosis) -> str:
+    """The probability of the result itself, at most ">99 %"."""
+    values = [v for v in diagnosis.probabilities().values() if v is not None]
+    if not values:
+        return "-"
+    chosen = diagnosis.p_acute if diagnosis.urgency is Urgency.SUSPECTED_ACUTE else max(values)
+    share = 100 * (chosen or 0.0)
+    return ">99 %" if share > 99 else f"{share:.0f} %"
