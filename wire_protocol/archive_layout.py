@@ -1,4 +1,4 @@
-"""Where the archive keeps what, and the JSON beside each blob; pure: it names keys and reads no storage.
+"""Where the archive keeps what, and the JSON beside each blob; it names keys and reads no storage.
 
     blobs/sha256/ab/<sha256>                       the bytes as they came, named by their digest
     manifests/<device>/<image_id>.json             written after its blob, so a manifest implies one
@@ -46,7 +46,7 @@ class ArchivedImage(JsonMessage):
 
 
 def blob_key(sha256: str) -> str:
-    """The key of the bytes with this digest; raises ValueError for anything but 64 hex characters."""
+    """The key of the bytes with this digest; raises ValueError for any other text."""
     if not _SHA256.fullmatch(sha256):
         raise ValueError(f"sha256 {sha256!r}: 64 lowercase hex characters needed")
     return f"{BLOBS}/{sha256[:2]}/{sha256}"

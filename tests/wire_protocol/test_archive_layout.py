@@ -1,4 +1,4 @@
-"""The archive's names: they round trip, refuse what could leave the archive, and carry the manifest."""
+"""The archive's names round trip, refuse what could leave the archive, and carry the manifest."""
 
 from __future__ import annotations
 
