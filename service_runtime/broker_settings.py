@@ -8,19 +8,22 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from service_runtime.settings import Settings
+from service_runtime.settings import Problem, Settings, SettingsError
 
 #: At most 3 levels (ARCHITECTURE.md "Topics").
 Root = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}$")
 ]
 
+#: Not 1883: Debian's package starts a broker of its own there.
+DEFAULT_PORT = 1884
+
 
 class BrokerSettings(Settings):
     """Address, account and TLS files of the MQTT 5 broker."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=1883, ge=1, le=65535)
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
     username: str = Field(min_length=1, max_length=128)
     password: SecretStr | None = None
     password_file: Path | None = None
@@ -38,24 +41,39 @@ class BrokerSettings(Settings):
             raise ValueError("cert_file and key_file go together")
         if self.cert_file is not None and self.ca_file is None:
             raise ValueError("cert_file needs ca_file")
-        for name in ("password_file", "ca_file", "cert_file", "key_file"):
-            path = getattr(self, name)
-            if path is not None and not path.is_file():
-                raise ValueError(f"{name}: no such file: {path}")
         return self
 
     def read_password(self) -> str | None:
-        """The password, from the settings or from the first line of its file."""
+        """The password, from the settings or the first line of its file; raises SettingsError."""
         if self.password_file is not None:
-            return self.password_file.read_text(encoding="utf-8").partition("\n")[0].strip()
+            try:
+                text = self.password_file.read_text(encoding="utf-8")
+            except OSError as error:
+                raise self._unreadable("password_file", self.password_file, error) from error
+            return text.partition("\n")[0].strip()
         return None if self.password is None else self.password.get_secret_value()
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """TLS 1.2 or newer against `ca_file` with the host name checked, or None without TLS."""
+        """TLS 1.2 or newer against `ca_file` with the host name checked, or None without TLS.
+
+        Raises SettingsError for files that cannot be used.
+        """
         if self.ca_file is None:
             return None
-        context = ssl.create_default_context(cafile=self.ca_file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(self.ca_file)
+        except OSError as error:
+            raise self._unreadable("ca_file", self.ca_file, error) from error
         if self.cert_file is not None and self.key_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            try:
+                context.load_cert_chain(self.cert_file, self.key_file)
+            except OSError as error:
+                raise self._unreadable("cert_file", self.cert_file, error) from error
         return context
+
+    @staticmethod
+    def _unreadable(name: str, path: Path, error: OSError) -> SettingsError:
+        reason = error.strerror or str(error)
+        return SettingsError([Problem(str(path), f"broker.{name}", f"cannot be used: {reason}")])
