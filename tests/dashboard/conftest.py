@@ -1,0 +1,25 @@
+"""Fixtures of the records store's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dashboard.store import RecordsStore
+from tests.dashboard.reports_for_tests import AT
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database of this test alone."""
+    return f"sqlite:///{tmp_path}/records.sqlite"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[RecordsStore]:
+    """An empty store."""
+    opened = RecordsStore(url, AT)
+    yield opened
+    opened.close()
