@@ -41,6 +41,21 @@ EXTRAS: Final[dict[str, str]] = {
 }
 
 
+_OURS: Final = frozenset(
+    {
+        "wire_protocol",
+        "service_runtime",
+        "edge_device",
+        "cloud_worker",
+        "training",
+        "dashboard",
+        "broker_config",
+        "benchmarks",
+        "hemowire",
+    }
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -76,9 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-_OURS: Final = frozenset(
-    ["wire_protocol", "service_runtime", "edge_device", "cloud_worker", "training", "dashboard", "broker_config", "benchmarks", "hemowire"]
-)
 
 if __name__ == "__main__":
     raise SystemExit(main())
