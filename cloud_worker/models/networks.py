@@ -21,7 +21,7 @@ class DenseNetWithMaps(DenseNet):  # type: ignore[misc]  # torchvision ships no 
     def forward(self, x: Tensor) -> Outputs:
         """x: N,3,H,W -> logits N,K; features N,C; maps N,C,H/32,W/32."""
         maps = torch.relu(self.features(x))
-        features = maps.mean(dim=(2, 3))
+        features = maps.float().mean(dim=(2, 3))  # float32 whatever the convolutions run in
         return self.classifier(features), features, maps
 
 
@@ -32,7 +32,7 @@ class ResNetWithMaps(ResNet):  # type: ignore[misc]  # torchvision ships no type
         """x: N,3,H,W -> logits N,K; features N,C; maps N,C,H/32,W/32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         maps = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        features = maps.mean(dim=(2, 3))
+        features = maps.float().mean(dim=(2, 3))  # float32 whatever the convolutions run in
         return self.fc(features), features, maps
 
 
