@@ -1,0 +1,242 @@
+"""The durable outbox: it owns an image from capture until `Recorded`; it sends nothing and forgets nothing unrecorded.
+
+All methods block on the disk and belong to one thread at a time (the agent's writer thread). Each
+changes the outbox in one transaction, so that a kill at any line leaves either before or after.
+`retention` and `memory` work on the same database through `db` and `transaction`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_device.outbox.image_files import ImageFiles, Step, no_step, sync_folder
+from edge_device.outbox.reading import ROW_COLUMNS, row_from, totals
+from edge_device.outbox.rows import (
+    REFUSED,
+    UNRECORDED,
+    NewCapture,
+    OutboxRow,
+    OutboxTotals,
+    Refusal,
+)
+from edge_device.outbox.schema import OutboxError, open_database
+from service_runtime.boot import new_id
+from wire_protocol.machine_io import OutboxState, Persist
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningReport:
+    """What opening had to do."""
+
+    outbox_id: str
+    was_made: bool
+    files_removed: int
+
+
+class Outbox:
+    """The outbox in `folder`; one process at a time, which a lock beside it enforces."""
+
+    def __init__(self, folder: Path, step: Step = no_step) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.step = step
+        self._lock = (folder / "outbox.lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise OutboxError(f"{folder}: another agent has this outbox open") from error
+        self.folder = folder
+        try:
+            self.db: sqlite3.Connection = open_database(folder)
+        except BaseException:
+            self._lock.close()
+            raise
+        self.files = ImageFiles(folder / "images", step)
+        sync_folder(folder)
+        meta = self.one("SELECT outbox_id, next_seq FROM meta")
+        held = {row[0] for row in self.db.execute("SELECT image_id FROM images WHERE bytes_held")}
+        self.outbox_id: str = meta["outbox_id"]
+        self.opening = OpeningReport(
+            self.outbox_id, meta["next_seq"] == 1, self.files.remove_all_but(held)
+        )
+
+    def close(self) -> None:
+        """Closes the database and lets another process have the outbox."""
+        self.db.close()
+        self._lock.close()
+
+    # --- capture ------------------------------------------------------------------------------
+
+    def is_captured(self, source_key: str) -> bool:
+        """Whether a capture with this key was committed, however long ago."""
+        found = self.db.execute("SELECT 1 FROM sources WHERE key_sha256 = ?", (_key(source_key),))
+        return found.fetchone() is not None
+
+    def add(self, captures: Sequence[NewCapture]) -> list[OutboxRow | None]:
+        """Takes captures in, durably when this returns; None for one whose source is known already.
+
+        Their bytes are synced before the one transaction that gives them seqs.
+        """
+        fresh: list[tuple[NewCapture, str] | None] = []
+        keys: set[str] = set()
+        for capture in captures:
+            known = capture.source_key in keys or self.is_captured(capture.source_key)
+            keys.add(capture.source_key)
+            fresh.append(None if known else (capture, new_id()))
+        for capture, image_id in filter(None, fresh):
+            if capture.content is not None:
+                self.files.write(image_id, capture.content)
+        self.files.sync_folder()
+        with self.transaction():
+            seq: int = self.one("SELECT next_seq FROM meta")[0]
+            for capture, image_id in filter(None, fresh):
+                self._insert(seq, image_id, capture)
+                seq += 1
+            self.db.execute("UPDATE meta SET next_seq = ?", (seq,))
+            self.step("rows_inserted")
+        self.step("capture_committed")
+        return [None if new is None else self.row(new[1]) for new in fresh]
+
+    def _insert(self, seq: int, image_id: str, capture: NewCapture) -> None:
+        content, refusal = capture.content, capture.refusal
+        values = {
+            "seq": seq,
+            "image_id": image_id,
+            "sha256": capture.sha256 if content is None else hashlib.sha256(content).hexdigest(),
+            "size_bytes": capture.size_bytes if content is None else len(content),
+            "content_type": capture.content_type,
+            "width_px": capture.width_px,
+            "height_px": capture.height_px,
+            "um_per_px": capture.um_per_px,
+            "case_id": capture.case_id,
+            "captured_at": capture.captured_at,
+            "captured_ns": capture.captured_ns,
+            "boot_id": capture.boot_id,
+            "clock_synced": capture.clock_synced,
+            "priority": capture.priority,
+            "gate_override": capture.gate_override,
+            "state": OutboxState.WAITING if refusal is None else OutboxState.REJECTED,
+            "reason": "" if refusal is None else refusal.reason,
+            "text": "" if refusal is None else refusal.text,
+            "score": None if refusal is None else refusal.score,
+            "limit": None if refusal is None else refusal.limit,
+            "source": capture.source,
+            "bytes_held": content is not None,
+        }
+        names = ", ".join(f'"{name}"' for name in values)
+        marks = ", ".join("?" for _ in values)
+        self.db.execute(f"INSERT INTO images ({names}) VALUES ({marks})", tuple(values.values()))
+        self.db.execute("INSERT INTO sources VALUES (?, ?)", (_key(capture.source_key), seq))
+
+    # --- states -------------------------------------------------------------------------------
+
+    def apply(self, changes: Iterable[Persist]) -> None:
+        """Commits state changes that the sender decided; a recorded image never goes back."""
+        with self.transaction():
+            for change in changes:
+                recorded = change.state is OutboxState.RECORDED
+                self.db.execute(
+                    "UPDATE images SET state = ?, vanished = ?, outcome = ?,"
+                    " reason = CASE WHEN ? = '' THEN reason ELSE ? END,"
+                    " recorded_clock_s = CASE WHEN ? THEN (SELECT clock_s FROM meta) END"
+                    " WHERE image_id = ? AND state <> 'recorded'",
+                    (
+                        change.state,
+                        change.vanished,
+                        change.outcome,
+                        change.reason,
+                        change.reason,
+                        recorded,
+                        change.image_id,
+                    ),
+                )
+            self.step("states_updated")
+        self.step("states_committed")
+
+    def quarantine(self, image_id: str, refusal: Refusal) -> OutboxRow | None:
+        """Ends an unrecorded image on the device and keeps its bytes as evidence; None if it had ended."""
+        with self.transaction():
+            cursor = self.db.execute(
+                'UPDATE images SET state = ?, reason = ?, text = ?, score = ?, "limit" = ?,'
+                " operator = ? WHERE image_id = ?"
+                " AND state NOT IN ('recorded', 'rejected', 'quarantined')",
+                (
+                    OutboxState.QUARANTINED,
+                    refusal.reason,
+                    refusal.text[:400],
+                    refusal.score,
+                    refusal.limit,
+                    refusal.operator,
+                    image_id,
+                ),
+            )
+            self.step("quarantine_updated")
+        self.step("quarantine_committed")
+        return self.row(image_id) if cursor.rowcount else None
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def row(self, image_id: str) -> OutboxRow:
+        """The row of this image; raises KeyError."""
+        found = self.db.execute(f"{_SELECT} WHERE image_id = ?", (image_id,)).fetchone()
+        if found is None:
+            raise KeyError(image_id)
+        return row_from(found)
+
+    def unfinished(self) -> list[OutboxRow]:
+        """Every row that is not recorded yet, in the order of capture."""
+        return self._rows(UNRECORDED)
+
+    def refused(self) -> list[OutboxRow]:
+        """Every row whose rejection is not recorded yet."""
+        return self._rows(REFUSED)
+
+    def _rows(self, states: Sequence[OutboxState]) -> list[OutboxRow]:
+        marks = ", ".join("?" for _ in states)
+        found = self.db.execute(f"{_SELECT} WHERE state IN ({marks}) ORDER BY seq", tuple(states))
+        return [row_from(row) for row in found]
+
+    def recorded(self, limit: int) -> list[OutboxRow]:
+        """The latest tombstones, newest first: asked about when the records store is another one."""
+        query = f"{_SELECT} WHERE state = 'recorded' ORDER BY seq DESC LIMIT ?"
+        return [row_from(row) for row in self.db.execute(query, (limit,))]
+
+    def read(self, image_id: str) -> bytes:
+        """The image's bytes, whole and checked; raises DamagedError."""
+        return self.files.read(image_id, self.row(image_id).sha256)
+
+    def totals(self) -> OutboxTotals:
+        """Counts and sizes by state."""
+        return totals(self.db)
+
+    # --- the database -------------------------------------------------------------------------
+
+    def one(self, query: str) -> sqlite3.Row:
+        """The only row of a query on `meta`."""
+        found: sqlite3.Row = self.db.execute(query).fetchone()
+        return found
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable change: committed where the block ends, rolled back where it raises."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+
+_SELECT = f"SELECT {ROW_COLUMNS} FROM images"
+
+
+def _key(source_key: str) -> bytes:
+    """Sources are remembered by digest only: their names may name a patient."""
+    return hashlib.sha256(source_key.encode("utf-8", "surrogateescape")).digest()

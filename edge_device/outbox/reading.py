@@ -1,0 +1,95 @@
+"""Rows, totals and snapshots out of the outbox's tables; it writes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge_device.outbox.rows import OutboxRow, OutboxTotals, Refusal, Snapshot, SnapshotRow
+from edge_device.outbox.schema import open_to_read
+from wire_protocol.json_messages import Reason
+from wire_protocol.machine_io import OutboxState
+from wire_protocol.manifest import ContentType, Priority
+from wire_protocol.messages import Outcome
+
+ROW_COLUMNS = "*, (SELECT outbox_id FROM meta) AS outbox_id"
+
+
+def row_from(row: sqlite3.Row) -> OutboxRow:
+    """The typed row."""
+    state = OutboxState(row["state"])
+    return OutboxRow(
+        seq=row["seq"],
+        image_id=row["image_id"],
+        outbox_id=row["outbox_id"],
+        sha256=row["sha256"],
+        size_bytes=row["size_bytes"],
+        content_type=None if row["content_type"] is None else ContentType(row["content_type"]),
+        width_px=row["width_px"],
+        height_px=row["height_px"],
+        um_per_px=row["um_per_px"],
+        case_id=row["case_id"],
+        captured_at=row["captured_at"],
+        captured_ns=row["captured_ns"],
+        boot_id=row["boot_id"],
+        clock_synced=bool(row["clock_synced"]),
+        priority=Priority(row["priority"]),
+        gate_override=bool(row["gate_override"]),
+        state=state,
+        vanished=row["vanished"],
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        refusal=_refusal(row),
+        source=row["source"],
+        bytes_held=bool(row["bytes_held"]),
+    )
+
+
+def _refusal(row: sqlite3.Row) -> Refusal | None:
+    """Refusals made here have words; a worker's reason alone is not one of ours."""
+    if not row["text"]:
+        return None
+    return Refusal(Reason(row["reason"]), row["text"], row["score"], row["limit"], row["operator"])
+
+
+def totals(connection: sqlite3.Connection) -> OutboxTotals:
+    """Counts and sizes by state."""
+    counts: dict[str, int] = {}
+    unrecorded_bytes = recorded_bytes = 0
+    oldest: int | None = None
+    for row in connection.execute(
+        "SELECT state, count(*) AS n, min(seq) AS oldest,"
+        " coalesce(sum(size_bytes) FILTER (WHERE bytes_held), 0) AS held FROM images GROUP BY state"
+    ):
+        counts[row["state"]] = row["n"]
+        if row["state"] == OutboxState.RECORDED:
+            recorded_bytes = row["held"]
+            continue
+        unrecorded_bytes += row["held"]
+        oldest = row["oldest"] if oldest is None else min(oldest, row["oldest"])
+    next_seq: int = connection.execute("SELECT next_seq FROM meta").fetchone()[0]
+    return OutboxTotals(next_seq, oldest, counts, unrecorded_bytes, recorded_bytes)
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """The outbox in `folder` as it stands, for a checker; the agent may be running or dead."""
+    connection = open_to_read(folder)
+    try:
+        connection.execute("BEGIN")
+        meta = connection.execute("SELECT outbox_id, next_seq FROM meta").fetchone()
+        rows = tuple(
+            SnapshotRow(
+                image_id=row["image_id"],
+                seq=row["seq"],
+                sha256=row["sha256"],
+                size_bytes=row["size_bytes"],
+                state=OutboxState(row["state"]),
+                outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+                reason=row["reason"],
+                source=row["source"],
+                bytes_held=bool(row["bytes_held"]),
+            )
+            for row in connection.execute("SELECT * FROM images ORDER BY seq")
+        )
+        return Snapshot(meta["outbox_id"], meta["next_seq"], rows)
+    finally:
+        connection.close()

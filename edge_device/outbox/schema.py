@@ -1,0 +1,113 @@
+"""The outbox's tables and how the database is opened; it changes no row.
+
+`images` is gapless in seq from the oldest tombstone on. `sources` outlives the rows, as a digest of
+each capture's key, so that a file that still lies in its folder is not captured a second time.
+Ages are counted on the outbox's own clock (`clock_s`, time that the agent ran): a Pi has no clock
+battery, and a wall clock that jumps must not free anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from service_runtime.boot import new_id
+
+SCHEMA_VERSION = 1
+DATABASE_NAME = "outbox.sqlite"
+
+_TABLES = """
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    outbox_id TEXT NOT NULL,
+    next_seq INTEGER NOT NULL,
+    clock_s REAL NOT NULL,
+    store_id TEXT NOT NULL
+) STRICT;
+CREATE TABLE images (
+    seq INTEGER PRIMARY KEY,
+    image_id TEXT NOT NULL UNIQUE,
+    sha256 TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    content_type TEXT,
+    width_px INTEGER NOT NULL,
+    height_px INTEGER NOT NULL,
+    um_per_px REAL,
+    case_id TEXT NOT NULL,
+    captured_at TEXT NOT NULL,
+    captured_ns INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    clock_synced INTEGER NOT NULL,
+    priority TEXT NOT NULL,
+    gate_override INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    vanished INTEGER NOT NULL DEFAULT 0,
+    outcome TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    text TEXT NOT NULL DEFAULT '',
+    score REAL,
+    "limit" REAL,
+    operator TEXT NOT NULL DEFAULT '',
+    source TEXT NOT NULL,
+    bytes_held INTEGER NOT NULL,
+    recorded_clock_s REAL
+) STRICT;
+CREATE INDEX images_by_state ON images (state, bytes_held, size_bytes, seq);
+CREATE INDEX images_to_free ON images (recorded_clock_s) WHERE recorded_clock_s IS NOT NULL;
+CREATE TABLE sources (key_sha256 BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE replies (
+    command_id TEXT PRIMARY KEY, payload BLOB NOT NULL, clock_s REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class OutboxError(Exception):
+    """The outbox cannot be opened; the message says which and why."""
+
+
+def open_database(folder: Path) -> sqlite3.Connection:
+    """The database in `folder`, made if it is not there; raises OutboxError for another version."""
+    connection = sqlite3.connect(
+        folder / DATABASE_NAME, isolation_level=None, check_same_thread=False
+    )
+    try:
+        return _prepare(connection, folder)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _prepare(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
+    connection.row_factory = sqlite3.Row
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise OutboxError(f"{folder}: this file system cannot hold a write-ahead log ({mode})")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        _create(connection)
+    elif version != SCHEMA_VERSION:
+        raise OutboxError(f"{folder}: outbox version {version}, this program knows {SCHEMA_VERSION}")
+    return connection
+
+
+def open_to_read(folder: Path) -> sqlite3.Connection:
+    """The database of a living or dead agent, to look only."""
+    path = folder / DATABASE_NAME
+    if not path.is_file():
+        raise OutboxError(f"{folder}: no outbox here")
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """All tables and the id in one transaction: a crash leaves none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";"):
+        if statement.strip():
+            connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES (1, ?, 1, 0.0, '')", (new_id(),))
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
