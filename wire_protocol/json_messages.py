@@ -125,7 +125,11 @@ class Reason(StrEnum):
     FIELDS_DISAGREE = "fields_disagree"
     DAMAGED_ON_DEVICE = "damaged_on_device"
     CRASHES_DECODER = "crashes_decoder"
+    #: The network runs, but not on this image.
+    INFERENCE_FAILED = "inference_failed"
     TOO_LARGE = "too_large"
+    #: A worker refused the image with a word that is not in this list; the text has it.
+    REFUSED = "refused"
 
 
 class Rejection(JsonMessage):
