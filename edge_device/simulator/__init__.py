@@ -1,4 +1,4 @@
-"""Procedural blood-smear fields with their truth; no network, no torch, no real pixel is involved."""
+"""Procedural blood-smear fields with their truth; no network, torch or real pixel is involved."""
 
 from edge_device.simulator.cell_types import CellType, DiagnosisClass
 from edge_device.simulator.field import CellTruth, Field, FieldTruth, encode_field, render_field

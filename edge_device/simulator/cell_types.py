@@ -1,8 +1,9 @@
 """Which white cells a smear of each class shows; it knows shares, never pixels.
 
-The shares follow the rules of morphology: both acute leukemias show monotonous blasts and few mature
-granulocytes, chronic lymphocytic leukemia monotone small lymphocytes and smudge cells, chronic myeloid
-leukemia the whole granulocytic series, and a healthy smear the usual differential count.
+The shares follow the rules of morphology: both acute leukemias show monotonous blasts and few
+mature granulocytes, chronic lymphocytic leukemia monotone small lymphocytes and smudge cells,
+chronic myeloid leukemia the whole granulocytic series, and a healthy smear the usual differential
+count.
 """
 
 from __future__ import annotations
@@ -87,9 +88,7 @@ MEAN_SHARES: dict[DiagnosisClass, dict[CellType, float]] = {
 _CONCENTRATION = 60.0
 
 
-def draw_shares(
-    diagnosis_class: DiagnosisClass, rng: np.random.Generator
-) -> dict[CellType, float]:
+def draw_shares(diagnosis_class: DiagnosisClass, rng: np.random.Generator) -> dict[CellType, float]:
     """One patient's shares of white cells, drawn around the class mean."""
     mean = MEAN_SHARES[diagnosis_class]
     weights = rng.dirichlet([share * _CONCENTRATION for share in mean.values()])

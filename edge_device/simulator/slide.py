@@ -1,6 +1,6 @@
-"""A slide: everything about stain, light, optics and camera, drawn from a seed and never from the class.
+"""A slide: stain, light, optics and camera, drawn from a seed and never from the class.
 
-The slide id is the group of all its fields: a split that puts two fields of one slide on both sides leaks.
+The slide id is the group of all its fields: a split with fields of one slide on both sides leaks.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def draw_slide(seed: int) -> Slide:
     def between(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
-    matrix = _STAIN_MATRIX * np.exp(rng.normal(0, 0.07, (4, 3))) * np.exp(rng.normal(0, 0.12, (4, 1)))
+    matrix = (
+        _STAIN_MATRIX * np.exp(rng.normal(0, 0.07, (4, 3))) * np.exp(rng.normal(0, 0.12, (4, 1)))
+    )
     warmth = between(-1.0, 1.0)
     background = (
         between(0.82, 1.0),
@@ -85,10 +87,10 @@ def draw_slide(seed: int) -> Slide:
         white_balance=(between(0.93, 1.07), 1.0, between(0.93, 1.07)),
         gamma=between(2.0, 2.5),
         saturation=between(0.85, 1.25),
-        red_cell_cover=between(0.15, 0.62),
+        red_cell_cover=between(0.15, 0.70),
         red_cell_overlap=between(0.0, 0.6) ** 1.5,
         red_cell_clumping=between(0.0, 1.2),
-        red_cell_pallor=between(0.35, 0.95),
+        red_cell_pallor=between(0.45, 1.0),
         platelets_per_mm2=between(200, 1400),
         vignetting=between(0.05, 0.25),
         vignetting_centre=(between(-0.15, 0.15), between(-0.15, 0.15)),

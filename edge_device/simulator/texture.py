@@ -11,30 +11,31 @@ import numpy.typing as npt
 Plane = npt.NDArray[np.float32]
 
 ANGLES = 256
-_BANK_PX = 512
+_BANK_PX = 320
+_GRAIN_STEP = 1.15  # grains are rounded to powers of this, so that few banks are made
 _ANGLE_GRID = np.arange(ANGLES, dtype=np.float32) * np.float32(2 * np.pi / ANGLES)
 
 
 @lru_cache(maxsize=64)
-def _noise_bank(sigma_px: float, which: int) -> Plane:
-    """A tileable plane of smooth noise with mean 0 and deviation 1."""
-    rng = np.random.default_rng([0x5EED, which, int(sigma_px * 1000)])
+def _noise_bank(step: int) -> Plane:
+    """A tileable plane of smooth noise, mean 0 and deviation 1, stored twice in each direction."""
+    sigma_px = _GRAIN_STEP**step
+    rng = np.random.default_rng([0x5EED, step + 1000])
     white = rng.standard_normal((_BANK_PX, _BANK_PX), dtype=np.float32)
-    pad = int(min(_BANK_PX // 2, 4 * sigma_px + 2))
+    pad = int(min(_BANK_PX - 1, 4 * sigma_px + 2))
     wrapped = cv2.copyMakeBorder(white, pad, pad, pad, pad, cv2.BORDER_WRAP)
-    smooth = cv2.GaussianBlur(wrapped, (0, 0), max(sigma_px, 0.3))[pad:-pad, pad:-pad]
+    smooth = cv2.GaussianBlur(wrapped, (0, 0), sigma_px)[pad:-pad, pad:-pad]
     smooth = (smooth - smooth.mean()) / smooth.std()
-    # Stored twice in each direction, so that any crop is a plain slice.
     return np.tile(smooth.astype(np.float32), (2, 2))
 
 
-def noise(
-    rng: np.random.Generator, height: int, width: int, sigma_px: float, which: int = 0
-) -> Plane:
-    """A crop of smooth noise of this grain, mean 0 and deviation 1, sizes up to 512 px."""
-    bank = _noise_bank(round(sigma_px, 2), which)
+def noise(rng: np.random.Generator, height: int, width: int, sigma_px: float) -> Plane:
+    """A random crop of smooth noise of about this grain, mean 0 and deviation 1."""
+    bank = _noise_bank(round(np.log(max(sigma_px, 0.3)) / np.log(_GRAIN_STEP)))
     top, left = (int(v) for v in rng.integers(0, _BANK_PX, 2))
-    crop = bank[top : top + height, left : left + width]
+    repeats = (-(-(top + height) // len(bank)), -(-(left + width) // len(bank)))
+    plane = bank if repeats == (1, 1) else np.tile(bank, repeats)
+    crop = plane[top : top + height, left : left + width]
     return crop[::-1, :] if rng.random() < 0.5 else crop
 
 
@@ -65,18 +66,19 @@ def contour(
         for lobe in lobes:
             size = rng.normal(0, roughness / lobe**0.5)
             outline = outline + size * np.cos(lobe * _ANGLE_GRID + rng.uniform(0, 2 * np.pi))
-    return (radius * outline).astype(np.float32)
+    return np.asarray(radius * outline, np.float32)
 
 
 def inside(distance_px: Plane, edge_px: float = 1.0) -> Plane:
     """A soft mask from a signed distance that is positive inside."""
-    return np.clip(distance_px / np.float32(edge_px) + np.float32(0.5), 0, 1)
+    mask: Plane = np.clip(distance_px / np.float32(edge_px) + np.float32(0.5), 0, 1)
+    return mask
 
 
 def disks_distance(
     half: int, points: npt.NDArray[np.float64], radii: npt.NDArray[np.float64]
 ) -> Plane:
-    """Signed distance to a union of disks; points are (n, 2) offsets from the patch centre in px."""
+    """Signed distance to a union of disks; points (n, 2) are px from the patch centre."""
     axis = np.arange(-half, half + 1, dtype=np.float32)
     best: Plane | None = None
     for (x, y), radius in zip(points, radii, strict=True):
@@ -90,16 +92,11 @@ def disks_distance(
 
 
 def spots(
-    rng: np.random.Generator,
-    half: int,
-    mask: Plane,
-    count: int,
-    radius_px: float,
-    spread: float = 0.25,
+    rng: np.random.Generator, mask: Plane, count: int, radius_px: float, spread: float = 0.25
 ) -> Plane:
     """About `count` round granules of this radius on the pixels where the mask is set, 0 to 1."""
-    side = 2 * half + 1
-    plane = np.zeros((side, side), np.float32)
+    side = mask.shape[1]
+    plane = np.zeros_like(mask)
     free = np.flatnonzero(mask > 0.6)
     if count <= 0 or free.size == 0:
         return plane
@@ -115,4 +112,4 @@ def spots(
         cv2.circle(
             plane, (x << shift, y << shift), int(radius * (1 << shift)), 1.0, -1, cv2.LINE_8, shift
         )
-    return cv2.GaussianBlur(plane, (0, 0), 0.6)
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), 0.6), np.float32)
