@@ -1,0 +1,98 @@
+"""Looks whether the archive holds a blob, through fsspec; it reads no bytes, writes nothing and deletes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import fsspec
+
+from wire_protocol.archive_layout import (
+    BLOBS,
+    MANIFESTS,
+    ArchivedImage,
+    blob_key,
+    parse_blob_key,
+    parse_manifest_key,
+)
+from wire_protocol.codec import PeerError
+from wire_protocol.json_messages import parse_json
+
+#: Looks at once: one request each on S3, so some in parallel.
+_LOOKS: Final = 8
+
+
+class ArchiveAway(Exception):  # noqa: N818 - a state of the world, not a mistake of the caller
+    """The archive cannot be asked now, so nothing is known of any blob."""
+
+
+class BlobArchive:
+    """The archive at one fsspec URL (a folder, or a bucket and prefix), read only."""
+
+    def __init__(self, url: str) -> None:
+        self._files: Any
+        # Listings are not cached: a blob that came after a look would stay unseen.
+        self._files, self._root = fsspec.core.url_to_fs(
+            url, use_listings_cache=False, skip_instance_cache=True
+        )
+        self._root = self._root.rstrip("/")
+        self._looks = ThreadPoolExecutor(_LOOKS, "blob-look")
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._looks.shutdown(cancel_futures=True)
+
+    def present(self, digests: Collection[str]) -> set[str]:
+        """Which of these sha256 the archive holds; raises ArchiveAway rather than guess."""
+        asked = sorted(set(digests))
+        found = dict(zip(asked, self._looks.map(self._is_file, asked), strict=True))
+        if not all(found.values()):
+            # A folder that is not mounted looks like one without any blob.
+            self._require_root()
+        return {digest for digest, is_there in found.items() if is_there}
+
+    def blobs(self) -> Iterator[str]:
+        """The sha256 of every blob; raises ArchiveAway."""
+        for path in self._find(BLOBS):
+            digest = parse_blob_key(path)
+            if digest is not None:
+                yield digest
+
+    def manifests(self) -> Iterator[ArchivedImage]:
+        """Every readable manifest; raises ArchiveAway."""
+        for path in self._find(MANIFESTS):
+            if parse_manifest_key(path) is None:
+                continue
+            try:
+                yield parse_json(ArchivedImage, self._files.cat_file(path))
+            except PeerError:
+                continue
+            except OSError as error:
+                raise ArchiveAway(str(error)) from error
+
+    def _is_file(self, digest: str) -> bool:
+        try:
+            return bool(self._files.info(f"{self._root}/{blob_key(digest)}")["type"] == "file")
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ArchiveAway(str(error)) from error
+
+    def _require_root(self) -> None:
+        try:
+            self._files.info(self._root)
+        except FileNotFoundError as error:
+            raise ArchiveAway(f"{self._root} does not exist") from error
+        except OSError as error:
+            raise ArchiveAway(str(error)) from error
+
+    def _find(self, below: str) -> list[str]:
+        self._require_root()
+        try:
+            found: list[str] = self._files.find(f"{self._root}/{below}")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ArchiveAway(str(error)) from error
+        return found

@@ -1,0 +1,92 @@
+"""Shows a reconciliation: a table for people, JSON for machines; it judges nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from dashboard.reconcile import OutboxAccount, Reconciliation, SeqRange
+
+#: Lines of each list before "and N more"; JSON has them all.
+_SHOWN = 20
+
+
+def as_json(found: Reconciliation) -> str:
+    """One JSON object with everything that was found."""
+    fields = asdict(found) | {"clean": found.is_clean}
+    for account, shown in zip(found.outboxes, fields["outboxes"], strict=True):
+        shown["clean"] = account.is_clean
+    return json.dumps(fields, indent=2, default=str)
+
+
+def show(found: Reconciliation, console: Console) -> None:
+    """The equation of each outbox, then whatever is wrong, then one sentence."""
+    table = Table(title="seqs given out = diagnosed + rejected + dropped + still held")
+    for name in ("device", "outbox"):
+        table.add_column(name)
+    for name in ("given out", "diagnosed", "rejected", "dropped", "held"):
+        table.add_column(name, justify="right")
+    table.add_column("finding")
+    for account in found.outboxes:
+        table.add_row(
+            "/".join(part for part in (account.site, account.device) if part),
+            account.outbox_id[:8],
+            str(account.next_seq - 1),
+            str(account.diagnosed),
+            str(account.rejected),
+            str(account.dropped),
+            str(account.held),
+            _finding(account),
+        )
+    console.print(table)
+    _list(console, "conflicts", (
+        f"{a.device} {a.image_id} seq {a.seq} sha256 {a.sha256[:12]}: {a.verdict.value}, {a.times} x"
+        for a in found.conflicts
+    ))  # fmt: skip
+    _list(console, "archived and not recorded", (
+        f"{m.device} {m.image_id} seq {m.seq} sha256 {m.sha256[:12]}" for m in found.unrecorded
+    ))  # fmt: skip
+    _list(console, "recorded, and the blob is gone", (
+        f"{i.device} {i.image_id} seq {i.seq} sha256 {i.sha256}" for i in found.records_without_blob
+    ))  # fmt: skip
+    _list(console, "blobs that no image names (kept; listed only)", found.orphan_blobs)
+    if found.is_clean:
+        console.print(
+            "[green]clean[/]: every image has exactly one outcome or is held by its device"
+        )
+    else:
+        console.print("[red]NOT clean[/]: see the findings above")
+
+
+def _finding(account: OutboxAccount) -> str:
+    findings = []
+    if account.gaps:
+        findings.append(f"[red]LOST: seq {_ranges(account.gaps)}[/]")
+    if account.unaccounted:
+        findings.append(f"[red]{account.unaccounted} missing that the device does not hold[/]")
+    if account.went_back:
+        findings.append("[red]outbox went back in time[/]")
+    if account.is_silent:
+        findings.append(f"[yellow]silent, holds {account.held}[/]")
+    if not account.is_heard:
+        findings.append("never heard of its outbox")
+    return "; ".join(findings) or "[green]ok[/]"
+
+
+def _ranges(ranges: Iterable[SeqRange]) -> str:
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def _list(console: Console, title: str, lines: Iterable[str]) -> None:
+    listed = list(lines)
+    if not listed:
+        return
+    console.print(f"[bold]{title}: {len(listed)}[/]")
+    for line in listed[:_SHOWN]:
+        console.print(f"  {line}", highlight=False)
+    if len(listed) > _SHOWN:
+        console.print(f"  and {len(listed) - _SHOWN} more (--json lists all)")

@@ -1,0 +1,322 @@
+"""The records program: reports come in, their blobs are looked for, they are committed, and only then answered.
+
+    MQTT -> read -> look for blobs -> commit (one transaction for all that wait) -> Recorded -> PUBACK -> trace
+
+A report is acknowledged to the broker after its commit and its answer: a process that dies earlier
+gets it again, finds its own row and answers again. While the database or the archive is away
+everything waits, here and in the broker; nothing is dropped and nothing is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from dashboard.blobs import ArchiveAway, BlobArchive
+from dashboard.identity import NEEDS_BLOB, SET_ASIDE, Verdict
+from dashboard.intake import KINDS, Intake
+from dashboard.settings import RecordsSettings
+from dashboard.store import Asked, Committed, Filed, Judged, RecordsStore, Result, StoreAway, Work
+from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, new_id, wall_time
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import (
+    LOST,
+    Connected,
+    Disconnected,
+    Message,
+    MqttError,
+    Presence,
+    Subscription,
+)
+from service_runtime.session_roles import records_session
+from wire_protocol.codec import PeerError, encode
+from wire_protocol.json_messages import Presence as PresenceState
+from wire_protocol.json_messages import Status, TraceFragment
+from wire_protocol.messages import ClockReply, ClockRequest, InquiryAnswer, Recorded
+from wire_protocol.topics import RECORDS, Kind, Topics
+from wire_protocol.trace import Stage
+
+#: A worker publishes a diagnosis when its put is durable, but a shared folder may show it late.
+BLOB_LOOKS_AFTER_S: Final = (0.05, 0.2, 1.0, 3.0)
+AWAY_RETRY_S: Final = (0.2, 5.0)
+#: Reports held at once, as a multiple of batch_max: each reconnect may bring again what still waits.
+HELD_BATCHES: Final = 10
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Work that is not answered yet, and the message that brought it."""
+
+    work: Work
+    message: Message
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class RecordsCounters:
+    """Totals since the start of the program."""
+
+    verdicts: dict[Verdict, int] = field(default_factory=dict)
+    commits: int = 0
+    inquiries: int = 0
+    refused: int = 0
+    #: Left unacknowledged because too much waits: the broker brings them at the next connection.
+    left: int = 0
+
+
+async def run_records(settings: RecordsSettings, stop: asyncio.Event) -> None:
+    """Opens the store and the archive and runs until `stop`; raises StoreError, FatalMqttError."""
+    store = RecordsStore(settings.database_url, wall_time())
+    archive = BlobArchive(settings.archive_url)
+    try:
+        await Records(settings, store, archive).run(stop)
+    finally:
+        archive.close()
+        store.close()
+
+
+class Records:
+    """The program around one store, one archive and one session."""
+
+    def __init__(
+        self, settings: RecordsSettings, store: RecordsStore, archive: BlobArchive
+    ) -> None:
+        self.counters = RecordsCounters()
+        self._settings = settings
+        self._store = store
+        self._archive = archive
+        self._topics = Topics(settings.broker.root)
+        self._intake = Intake(self._topics)
+        self._log = get_log("records")
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()  # bounded by _held
+        self._held = 0
+        self._database = ThreadPoolExecutor(1, "records-database")
+        status = Status(
+            state=PresenceState.ONLINE,
+            incarnation=new_id(),
+            program="records",
+            id=settings.name,
+            store_id=store.store_id,
+        )
+        self._status = status
+        self._session = MqttSession(
+            settings.broker,
+            replace(records_session(settings.name), receive_maximum=settings.batch_max),
+            Presence(self._topics.build(Kind.RECORDS_STATUS), status),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set; what is not answered by then comes again at the next start."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                recording = group.create_task(self._record(), name="record")
+                group.create_task(self._session.run(), name="mqtt")
+                group.create_task(self._receive(), name="receive")
+                await stop.wait()
+                recording.cancel()
+                await self._session.close()
+        finally:
+            self._database.shutdown()
+
+    # --- in -------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        async for event in self._session.events():
+            match event:
+                case Connected():
+                    with suppress(MqttError):
+                        await self._session.subscribe(self._subscriptions())
+                        await self._session.announce(self._status)
+                        self._log.info("records_online", store_id=self._store.store_id)
+                case Disconnected(reason=reason):
+                    self._log.warning("records_disconnected", reason=reason)
+                case Message():
+                    self._take(event)
+
+    def _subscriptions(self) -> list[Subscription]:
+        clock = self._topics.build(Kind.CLOCK, peer=RECORDS)
+        return [
+            *(Subscription(self._topics.every(kind)) for kind in KINDS),
+            Subscription(clock, qos=0),
+        ]
+
+    def _take(self, message: Message) -> None:
+        try:
+            work = self._intake.read(message.topic, message.payload)
+        except PeerError as error:
+            self.counters.refused += 1
+            self._log.warning("message_refused", topic=message.topic, problem=str(error))
+            message.ack()
+            return
+        if isinstance(work, ClockRequest):
+            self._answer_clock(work, message.received_at_ns)
+        elif work is not None:
+            self._hold(Waiting(work, message))
+            return
+        message.ack()
+
+    def _hold(self, waiting: Waiting) -> None:
+        if self._held >= HELD_BATCHES * self._settings.batch_max:
+            self.counters.left += 1
+            self._log.warning("report_left_with_broker", held=self._held)
+            return
+        self._held += 1
+        self._queue.put_nowait(waiting)
+
+    def _answer_clock(self, asked: ClockRequest, received_ns: int) -> None:
+        reply = ClockReply(
+            boot_id=asked.boot_id,
+            records_boot_id=boot_id(),
+            sent_ns=asked.sent_ns,
+            received_ns=received_ns,
+            replied_ns=monotonic_ns(),
+        )
+        self._session.send(
+            self._topics.build(Kind.CLOCK, peer=asked.requester), encode(reply), qos=0
+        )
+
+    # --- recording ------------------------------------------------------------------------------
+
+    async def _record(self) -> None:
+        while True:
+            batch = await self._look_for_blobs(await self._next_batch())
+            if not batch:
+                continue
+            committed = await self._commit(batch)
+            recorded_ns = monotonic_ns()
+            await self._notice_store_id(committed.store_id)
+            self._held -= len(batch)
+            for waiting, result in zip(batch, committed.results, strict=True):
+                self._answer(waiting, result, committed.store_id, recorded_ns)
+
+    async def _next_batch(self) -> list[Waiting]:
+        """All that waits now, at least one: what comes during a commit shares the next one."""
+        batch = [await self._queue.get()]
+        while len(batch) < self._settings.batch_max and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
+    async def _look_for_blobs(self, batch: list[Waiting]) -> list[Waiting]:
+        """The batch that can be committed now; reports whose blob is not seen are looked at again."""
+        needed = {
+            waiting.work.report.identity.sha256
+            for waiting in batch
+            if isinstance(waiting.work, Filed) and waiting.work.report.mode in NEEDS_BLOB
+        }
+        if not needed:
+            return batch
+        loop = asyncio.get_running_loop()
+        try:
+            present = await loop.run_in_executor(None, self._archive.present, needed)
+        except ArchiveAway as error:
+            self._log.error("archive_away", problem=str(error), waiting=len(needed))
+            present = None
+        ready = []
+        for waiting in batch:
+            work = waiting.work
+            if not isinstance(work, Filed) or work.report.mode not in NEEDS_BLOB:
+                ready.append(waiting)
+            elif present is None:
+                loop.call_later(AWAY_RETRY_S[1], self._queue.put_nowait, waiting)
+            elif work.report.identity.sha256 in present:
+                waiting.work = replace(work, blob_seen=True)
+                ready.append(waiting)
+            elif waiting.looks < len(BLOB_LOOKS_AFTER_S):
+                delay_s = BLOB_LOOKS_AFTER_S[waiting.looks]
+                waiting.looks += 1
+                loop.call_later(delay_s, self._queue.put_nowait, waiting)
+            else:
+                ready.append(waiting)
+        return ready
+
+    async def _commit(self, batch: Sequence[Waiting]) -> Committed:
+        """Commits, waiting as long as the database is away."""
+        loop = asyncio.get_running_loop()
+        pause_s, longest_s = AWAY_RETRY_S
+        work = [waiting.work for waiting in batch]
+        while True:
+            try:
+                committed = await loop.run_in_executor(
+                    self._database, self._store.commit, work, wall_time()
+                )
+            except StoreAway as error:
+                self._log.error("database_away", problem=str(error), waiting=len(batch))
+                await asyncio.sleep(pause_s)
+                pause_s = min(longest_s, pause_s * 2)
+            else:
+                self.counters.commits += 1
+                return committed
+
+    async def _notice_store_id(self, store_id: str) -> None:
+        if store_id == self._status.store_id:
+            return
+        self._log.warning("store_id_changed", store_id=store_id)
+        self._status = self._status.model_copy(update={"store_id": store_id})
+        with suppress(MqttError):
+            await self._session.announce(self._status)
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _answer(self, waiting: Waiting, result: Result, store_id: str, recorded_ns: int) -> None:
+        match waiting.work, result:
+            case Filed(report=report), Judged(verdict=verdict, outcome=outcome):
+                self.counters.verdicts[verdict] = self.counters.verdicts.get(verdict, 0) + 1
+                log = self._log.bind(device=report.device, image_id=report.identity.image_id)
+                if verdict in SET_ASIDE or verdict is Verdict.UNSTORABLE:
+                    identity = report.identity
+                    log.error(
+                        f"report_{verdict.value}",
+                        sha256=identity.sha256,
+                        outbox_id=identity.outbox_id,
+                        seq=identity.seq,
+                    )
+                if outcome is None:
+                    waiting.message.ack()
+                    return
+                log.info("report_recorded", verdict=verdict.value, outcome=outcome.value)
+                recorded = Recorded(
+                    image_id=report.identity.image_id,
+                    sha256=report.identity.sha256,
+                    outcome=outcome,
+                    store_id=store_id,
+                )
+                self._send(report.device, recorded, waiting.message)
+                if verdict is Verdict.FIRST:
+                    self._trace(report.identity.image_id, report.attempt, recorded_ns)
+            case Asked(device=device), InquiryAnswer():
+                self.counters.inquiries += 1
+                self._send(device, result, waiting.message)
+            case _:
+                waiting.message.ack()
+
+    def _send(self, device: str, answer: Recorded | InquiryAnswer, message: Message) -> None:
+        """Answers; the report is done when the broker has the answer, else it comes again."""
+
+        def done(code: int) -> None:
+            if code != LOST:
+                message.ack()
+            if code >= 0x80 or code < LOST:
+                self._log.error("answer_refused", device=device, code=code)
+
+        self._session.send(self._topics.build(Kind.RECORDED, device=device), encode(answer), done)
+
+    def _trace(self, image_id: str, attempt: str, recorded_ns: int) -> None:
+        fragment = TraceFragment(
+            program="records",
+            id=self._settings.name,
+            image_id=image_id,
+            attempt=attempt,
+            boot_id=boot_id(),
+            stamps_ns={Stage.RECORDED.value: recorded_ns},
+            clock_offset_ns=0,
+            clock_error_ns=0,
+            wall=wall_time(),
+            clock_synced=clock_is_synced(),
+        )
+        topic = self._topics.build(Kind.TRACE, program=self._settings.name)
+        self._session.send(topic, fragment.to_bytes(), qos=0)

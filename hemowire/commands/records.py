@@ -1,0 +1,125 @@
+"""`hemowire records`: run the records store, prove that nothing is lost, list what it holds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dashboard.settings import RecordsSettings
+
+_ACTIONS = ("run", "reconcile", "list", "new-store-id")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire records`."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=_ACTIONS,
+        default="run",
+        help="run (the default); reconcile: exit 0 only where every image is accounted for; "
+        "list: every image and its outcome; new-store-id: say so after restoring a backup, "
+        "so that devices ask again about what they think is recorded",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="records.toml")
+    parser.add_argument("--json", action="store_true", help="reconcile and list: for machines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one action; 2 for wrong settings, 1 where reconcile finds something, 3 taken over."""
+    from dashboard.blobs import ArchiveAway
+    from dashboard.engine import StoreError
+    from dashboard.settings import RecordsSettings
+    from service_runtime.log import configure_logging
+    from service_runtime.mqtt_types import FatalMqttError
+    from service_runtime.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(RecordsSettings, args.config)
+        configure_logging(settings.log_level)
+        match args.action:
+            case "run":
+                return asyncio.run(_serve(settings))
+            case "reconcile":
+                return _reconcile(settings, as_json=args.json)
+            case "list":
+                return _list(settings, as_json=args.json)
+            case _:
+                return _new_store_id(settings)
+    except (SettingsError, StoreError) as error:
+        print(f"hemowire records: {error}", file=sys.stderr)
+        return 2
+    except ArchiveAway as error:
+        print(f"hemowire records: archive {settings.archive_url}: {error}", file=sys.stderr)
+        return 2
+    except ExceptionGroup as group:
+        fatal, rest = group.split(FatalMqttError)
+        if fatal is None or rest is not None:
+            raise
+        for fault in fatal.exceptions:
+            print(f"hemowire records: {fault}", file=sys.stderr)
+        return max(getattr(fault, "exit_code", 2) for fault in fatal.exceptions)
+
+
+async def _serve(settings: RecordsSettings) -> int:
+    from dashboard.records import run_records
+    from service_runtime.signals import stop_on_signals
+
+    with stop_on_signals() as stop:
+        await run_records(settings, stop)
+    return 0
+
+
+def _reconcile(settings: RecordsSettings, *, as_json: bool) -> int:
+    from rich.console import Console
+
+    from dashboard.reconcile import reconcile
+    from dashboard.reconcile_facts import gather
+    from dashboard.reconcile_table import as_json as to_json
+    from dashboard.reconcile_table import show
+    from service_runtime.boot import wall_time
+
+    facts = gather(
+        settings.database_url, settings.archive_url, settings.silent_after_s, wall_time()
+    )
+    found = reconcile(facts)
+    if as_json:
+        print(to_json(found))
+    else:
+        show(found, Console())
+    return 0 if found.is_clean else 1
+
+
+def _list(settings: RecordsSettings, *, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from dashboard.outcomes import read_outcomes
+    from dashboard.outcomes_table import outcomes_table
+
+    rows = read_outcomes(settings.database_url)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        Console().print(outcomes_table(rows))
+    return 0
+
+
+def _new_store_id(settings: RecordsSettings) -> int:
+    from dashboard.outcomes import read_store_id
+    from dashboard.store import RecordsStore
+    from service_runtime.boot import wall_time
+
+    read_store_id(settings.database_url)  # refuses where there is no store yet
+    store = RecordsStore(settings.database_url, wall_time())
+    try:
+        print(store.new_store_id(wall_time()))
+    finally:
+        store.close()
+    return 0
