@@ -6,7 +6,6 @@ DIAGNOSIS.md forbids. A card holds facts; it loads no tensors and computes nothi
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -14,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CARD_SCHEMA = "hemowire.bundle"
 CARD_VERSION = 1
+FORBIDDEN_WORDS = ("healthy", "diagnosed", "positive", "negative", "100 %", "100%")
+"""Never on a screen (DIAGNOSIS.md)."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -42,7 +43,7 @@ class ClassCard(CardPart):
     """The message's probability field is `p_<key>`."""
     meaning: Meaning
     display: str = Field(min_length=1)
-    """Words for a screen; never "healthy"."""
+    """Words for a screen; none of FORBIDDEN_WORDS."""
 
 
 class Preprocessing(CardPart):
@@ -205,8 +206,9 @@ class BundleCard(CardPart):
         if "acute" in keys:
             raise ValueError("p_acute is the sum over the acute classes; no class may be called so")
         for c in self.classes:
-            if re.search(r"health", c.display, re.IGNORECASE):
-                raise ValueError(f"class {c.name!r} must not be shown as healthy")
+            used = [word for word in FORBIDDEN_WORDS if word in c.display.lower()]
+            if used:
+                raise ValueError(f"class {c.name!r} must not be shown as {c.display!r}: {used}")
         if not any(c.meaning is Meaning.NO_LEUKEMIA_PATTERN for c in self.classes):
             raise ValueError("no class means no_leukemia_pattern: the model could only ever accuse")
         return self

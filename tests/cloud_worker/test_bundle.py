@@ -201,7 +201,7 @@ def test_cards_that_diagnosis_forbids_are_refused(make_card: Callable[..., Bundl
         card(classes=[accuser, accuser.model_copy(update={"key": "b"})])
     with pytest.raises(ValidationError, match="must differ"):
         card(classes=[accuser, accuser])
-    with pytest.raises(ValidationError, match="shown as healthy"):
+    with pytest.raises(ValidationError, match="must not be shown"):
         card(classes=[accuser, {**accuser.model_dump(), "key": "b", "display": "Healthy"}])
     with pytest.raises(ValidationError, match=r"less than or equal to 0\.5"):
         card(thresholds={"t_acute": 0.6, "t_chronic": 0.5, "abstention": 0.5})

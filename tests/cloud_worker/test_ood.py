@@ -24,7 +24,7 @@ def test_foreign_features_are_far_in_kept_and_in_left_out_directions() -> None:
     model = fit_ood(FEATURES, LABELS, 8)
     limit = np.percentile(model.distances(FEATURES), 99)
     between = np.zeros((1, 20))
-    thin = CENTRES[:1] + np.eye(20)[19] * 5
+    thin = CENTRES[:1] + np.eye(20)[19] * 12
     assert model.distances(between)[0] > limit
     assert model.distances(thin)[0] > limit
     assert model.distances(CENTRES).max() < 0.3

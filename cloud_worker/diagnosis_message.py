@@ -1,0 +1,76 @@
+"""A decision as the flat JSON message of the hematologist topic; pure, and it invents nothing.
+
+A field the worker does not know (white cells, latency) stays null. A technical failure becomes an
+outcome `rejected`; everything else, cannot_say included, is a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud_worker.diagnosis import Decision
+from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.wording import message_text
+from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, Urgency
+from wire_protocol.manifest import Manifest
+from wire_protocol.messages import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sent the image and who answers."""
+
+    site: str
+    device: str
+    worker: str
+    attempt: str = ""
+
+
+def diagnosis_message(
+    decision: Decision,
+    manifest: Manifest,
+    bundle: Bundle,
+    *,
+    engine_name: str,
+    origin: Origin,
+    white_cells: int | None = None,
+    ood_percentile: float | None = None,
+    latency_ms: float | None = None,
+) -> Diagnosis:
+    """The message; `p_<key>` follows the bundle's classes and is null where none may be shown."""
+    card = bundle.card
+    shown = decision.probabilities or (None,) * len(card.classes)
+    probabilities = {f"p_{c.key}": p for c, p in zip(card.classes, shown, strict=True)}
+    text = message_text(
+        decision,
+        card.classes,
+        case_id=manifest.case_id,
+        white_cells=white_cells,
+        synthetic=card.training_data.kind == "synthetic",
+    )
+    facts = {
+        "text": text,
+        "urgency": decision.urgency,
+        "urgency_rank": URGENCY_RANK[decision.urgency],
+        "result": decision.result,
+        "reason": decision.reason or "",
+        "case_id": manifest.case_id,
+        "image_id": manifest.image_id,
+        "image_sha256": manifest.sha256,
+        "white_cells": white_cells,
+        "p_acute": decision.p_acute,
+        **probabilities,
+        "ood_percentile": None if ood_percentile is None else round(ood_percentile, 1),
+        "model": f"{bundle.name}/{engine_name}",
+        "training_data": card.training_data_label,
+        "captured_at": manifest.captured_at,
+        "latency_ms": latency_ms,
+        "site": origin.site,
+        "device": origin.device,
+        "outbox_id": manifest.outbox_id,
+        "seq": manifest.seq,
+        "outcome": Outcome.REJECTED if decision.urgency is Urgency.RETAKE else Outcome.DIAGNOSED,
+        "attempt": origin.attempt,
+        "worker": origin.worker,
+    }
+    return Diagnosis.model_validate(facts)

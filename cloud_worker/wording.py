@@ -1,0 +1,67 @@
+"""The sentences a hematologist reads; they never say more than the decision, nor a forbidden word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cloud_worker.diagnosis import Decision
+from cloud_worker.models.card import ClassCard
+from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
+from wire_protocol.manifest import UNFILED
+
+RESEARCH_USE_ONLY = "Research use only."
+LONGEST_TEXT = 400
+
+
+def message_text(
+    decision: Decision,
+    classes: Sequence[ClassCard],
+    *,
+    case_id: str,
+    white_cells: int | None,
+    synthetic: bool,
+) -> str:
+    """Finding, where it was seen, how far to trust it; at most 400 characters."""
+    where = "Field" if case_id == UNFILED else f"Field of case {case_id}"
+    if white_cells is not None:
+        where += f", {count_words(white_cells)}"
+    tail = f" {where}. AI draft, not reviewed."
+    if synthetic:
+        tail += " Synthetic-trained."
+    tail += f" {RESEARCH_USE_ONLY}"
+    finding = finding_words(decision, classes, white_cells=white_cells)
+    if len(finding) + len(tail) > LONGEST_TEXT:
+        finding = finding[: LONGEST_TEXT - len(tail) - 4] + " ..."
+    return finding + tail
+
+
+def finding_words(
+    decision: Decision, classes: Sequence[ClassCard], *, white_cells: int | None = None
+) -> str:
+    """The finding alone, one or two sentences."""
+    display = next((c.display for c in classes if c.key == decision.result), "")
+    if decision.urgency is Urgency.SUSPECTED_ACUTE:
+        lineage = (
+            "lineage uncertain" if decision.result == ACUTE_UNCERTAIN else f"most like {display}"
+        )
+        return f"URGENT: acute leukemia suspected ({shown(decision.p_acute)}), {lineage}."
+    if decision.urgency is Urgency.SUSPECTED_CHRONIC:
+        return f"Chronic leukemia suspected ({shown(decision.p_chronic)}), most like {display}."
+    if decision.urgency is Urgency.NO_LEUKEMIA_PATTERN:
+        seen_in = "this field" if white_cells is None else count_words(white_cells)
+        return f"No leukemia pattern seen in {seen_in}; does not exclude leukemia."
+    return f"Cannot say: {decision.words}"
+
+
+def shown(p: float | None) -> str:
+    """A probability for a screen: whole percent, never below "<1 %" nor above ">99 %"."""
+    if p is None:
+        return "unknown"
+    if p > 0.99:
+        return ">99 %"
+    return "<1 %" if p < 0.01 else f"{p:.0%}".replace("%", " %")
+
+
+def count_words(white_cells: int) -> str:
+    """ "1 white cell", "7 white cells"."""
+    return f"{white_cells} white cell" + ("" if white_cells == 1 else "s")
