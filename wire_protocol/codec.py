@@ -141,7 +141,7 @@ def _chunk(fields: tuple[Any, ...]) -> m.Chunk:
     if len(fields) < 4:
         raise PeerError("Chunk: 4 fields needed")
     attempt, offset, crc32, data = fields[:4]
-    if not (_is_int(attempt, 1, ATTEMPT_MAX) and _is_int(offset, 0) and _is_int(crc32, 0)):
+    if not (_is_int(attempt, 1, ATTEMPT_MAX) and _is_int(offset, 0) and _is_int(crc32, 0, 2**32 - 1)):
         raise PeerError("Chunk: attempt, offset and crc32 must be unsigned integers")
     if not isinstance(data, bytes) or not 0 < len(data) <= m.MAX_CHUNK_BYTES:
         raise PeerError(f"Chunk: data must be 1 to {m.MAX_CHUNK_BYTES} bytes")
