@@ -53,7 +53,17 @@ class Decoded:
     """How the file's pixels became RGB bytes, such as "grey to RGB"; empty where they were."""
 
 
-def decode_image(data: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
+def decode(
+    data: bytes | bytearray, limits: DecodeLimits = DEFAULT_LIMITS
+) -> NDArray[np.uint8] | Refusal:
+    """H,W,3 RGB pixels, or why there are none, as a value."""
+    try:
+        return decode_image(data, limits).rgb
+    except DecodeRefused as refused:
+        return refused.refusal
+
+
+def decode_image(data: bytes | bytearray, limits: DecodeLimits = DEFAULT_LIMITS) -> Decoded:
     """RGB uint8 pixels, or DecodeRefused."""
     if len(data) > limits.max_bytes:
         raise DecodeRefused(
@@ -82,13 +92,13 @@ def _check_size(header: Header, limits: DecodeLimits) -> None:
         )
 
 
-def _jpeg(data: bytes, header: Header) -> Decoded:
+def _jpeg(data: bytes | bytearray, header: Header) -> Decoded:
     bgr = _pixels(data, header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     return Decoded(rgb, Encoding.JPEG, "grey to RGB" if header.channels == 1 else "")
 
 
-def _png(data: bytes, header: Header) -> Decoded:
+def _png(data: bytes | bytearray, header: Header) -> Decoded:
     pixels = _pixels(bare_png(data), header, cv2.IMREAD_UNCHANGED)
     converted: list[str] = []
     if pixels.dtype == np.uint16:
@@ -108,7 +118,7 @@ def _png(data: bytes, header: Header) -> Decoded:
     return Decoded(rgb, Encoding.PNG, ", ".join(converted))
 
 
-def _pixels(data: bytes, header: Header, how: int) -> NDArray[Any]:
+def _pixels(data: bytes | bytearray, header: Header, how: int) -> NDArray[Any]:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error as problem:

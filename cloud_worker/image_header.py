@@ -52,7 +52,7 @@ class Header:
     """A PNG whose palette or key colour holds transparency (tRNS)."""
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes | bytearray) -> Header:
     """The header of a whole JPEG or PNG file, or HeaderError."""
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
@@ -66,7 +66,7 @@ def read_header(data: bytes) -> Header:
     raise HeaderError("the bytes are no image, JPEG or PNG needed")
 
 
-def _jpeg(data: bytes) -> Header:
+def _jpeg(data: bytes | bytearray) -> Header:
     """Walk the segments to the end-of-image marker; thumbnails inside EXIF are skipped with it."""
     header: Header | None = None
     scans, at = 0, 2
@@ -96,7 +96,7 @@ def _jpeg(data: bytes) -> Header:
     return header
 
 
-def _jpeg_frame(marker: int, frame: bytes) -> Header:
+def _jpeg_frame(marker: int, frame: bytes | bytearray) -> Header:
     if marker > 0xC2:
         raise HeaderError("this JPEG variant is not read (lossless, hierarchical or arithmetic)")
     if len(frame) < 6:
@@ -111,7 +111,7 @@ def _jpeg_frame(marker: int, frame: bytes) -> Header:
     return Header(Encoding.JPEG, width, height, components, bits)
 
 
-def _png(data: bytes) -> Header:
+def _png(data: bytes | bytearray) -> Header:
     header: Header | None = None
     transparent, pixels = False, False
     for name, body in png_chunks(data):
@@ -139,9 +139,9 @@ def _png(data: bytes) -> Header:
     )
 
 
-def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+def png_chunks(data: bytes | bytearray) -> list[tuple[bytes, bytes | bytearray]]:
     """(name, body) of each chunk up to IEND; HeaderError where one is cut short or damaged."""
-    chunks: list[tuple[bytes, bytes]] = []
+    chunks: list[tuple[bytes, bytes | bytearray]] = []
     at = len(PNG_SIGNATURE)
     while True:
         if at + 12 > len(data):
@@ -161,7 +161,7 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         at = end
 
 
-def bare_png(data: bytes) -> bytes:
+def bare_png(data: bytes | bytearray) -> bytes:
     """The same picture without text, colour profiles, EXIF or animation: nothing else to unpack."""
     parts = [PNG_SIGNATURE]
     for name, body in png_chunks(data):

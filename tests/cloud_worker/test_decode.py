@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from cloud_worker.decode import DecodeLimits, DecodeRefused, decode_image
+from cloud_worker.decode import DecodeLimits, DecodeRefused, decode, decode_image
 from cloud_worker.image_header import Encoding, read_header
+from cloud_worker.refusal import Refusal
 from wire_protocol.json_messages import Reason
 
 
@@ -210,6 +211,12 @@ def test_any_bytes_are_decoded_or_refused(noise: bytes, kind: str, at: int) -> N
     except DecodeRefused:
         return
     assert decoded.rgb.dtype == np.uint8 and decoded.rgb.shape[2] == 3
+
+
+def test_decode_gives_pixels_or_a_refusal_as_values() -> None:
+    assert np.array_equal(decode(bytearray(png())), smooth())  # type: ignore[arg-type]  # pixels
+    refusal = decode(bytearray(jpeg()[:500]))
+    assert isinstance(refusal, Refusal) and refusal.reason is Reason.DECODE
 
 
 def test_the_header_tells_what_is_inside() -> None:

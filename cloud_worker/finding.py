@@ -1,0 +1,82 @@
+"""What a bundle concludes from an engine's outputs on one field; holds no engine and does no I/O
+after it was made. The worker and `hemowire classify` both conclude through it, so they agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_worker.diagnosis import Decision, Evidence, calibrated, decide
+from cloud_worker.engines.engine import Outputs
+from cloud_worker.explain import class_maps, field_map
+from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.ood import load_ood, percentile_of
+from cloud_worker.preprocess import Prepared, prepare
+from cloud_worker.refusal import Refusal
+from cloud_worker.tiling import pool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One field's conclusion and what led to it."""
+
+    decision: Decision
+    tiles: int = 0
+    ood_percentile: float | None = None
+    """0 to 100: share of calibration images nearer to the training images; None where unknown."""
+    ood_distance: float | None = None
+    class_map: NDArray[np.float32] | None = None
+    """K,h,w over the (padded) field at the bundle's scale; None where the network did not run."""
+
+
+class Conclusion:
+    """A bundle's own numbers, loaded once, and the path from pixels and outputs to a Finding."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._head_weight, _ = bundle.head()
+        self._ood = load_ood(bundle)
+
+    def prepare(self, rgb: NDArray[np.uint8], um_per_px: float | None) -> Prepared | Refusal:
+        """The field at the bundle's scale with its tiles, or why it cannot be judged."""
+        return prepare(rgb, um_per_px, self.bundle.card.preprocessing)
+
+    def refuse(self, refusal: Refusal) -> Finding:
+        """The finding on an image that no network sees."""
+        card = self.bundle.card
+        return Finding(decide(Evidence(refusal=refusal), card.classes, card.thresholds))
+
+    def finish(self, prepared: Prepared, outputs: Outputs) -> Finding:
+        """The finding on a field from the outputs of ALL its tiles, in the plan's order."""
+        if len(outputs.logits) != prepared.count:
+            raise ValueError(f"{len(outputs.logits)} outputs for {prepared.count} tiles")
+        card = self.bundle.card
+        logits = pool(outputs.logits, prepared.weights)
+        distance, percentile, threshold = self._foreignness(prepared, outputs)
+        seen = Evidence(
+            probabilities=calibrated(logits, card.calibration.temperature),
+            ood_distance=distance,
+            ood_threshold=threshold,
+            ood_percentile=percentile,
+        )
+        maps = class_maps(outputs.maps, self._head_weight)
+        return Finding(
+            decision=decide(seen, card.classes, card.thresholds),
+            tiles=prepared.count,
+            ood_percentile=percentile,
+            ood_distance=distance,
+            class_map=field_map(maps, prepared.plan),
+        )
+
+    def _foreignness(
+        self, prepared: Prepared, outputs: Outputs
+    ) -> tuple[float, float, float] | tuple[None, None, None]:
+        ood = self.bundle.card.ood
+        if self._ood is None or ood is None:
+            return None, None, None
+        distances = self._ood.distances(outputs.features)
+        distance = float(pool(distances, prepared.weights))
+        return distance, percentile_of(distance, ood.percentiles), ood.threshold
