@@ -101,7 +101,9 @@ def compare(
                 problems.append(f"{device.device} image {row.image_id[-6:]}: recorded other bytes")
             elif outcome.outcome == Outcome.DIAGNOSED and not _blob_is_whole(archive, row.sha256):
                 counts["lost"] += 1
-                problems.append(f"{device.device} image {row.image_id[-6:]}: archive lacks its bytes")
+                problems.append(
+                    f"{device.device} image {row.image_id[-6:]}: archive lacks its bytes"
+                )
     for (name, image_id), rows in by_place.items():
         counts["duplicates"] += len(rows)
         problems.append(f"{name} image {image_id[-6:]} is recorded but was never captured")

@@ -9,7 +9,7 @@ from hemowire.demo.progress import ImageProgress, Progress
 from service_runtime.boot import monotonic_ns, new_id
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import Connected, ConnectionLost, Message, Subscription
+from service_runtime.mqtt_types import Connected, ConnectionLostError, Message, Subscription
 from service_runtime.session_roles import observer_session
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import (
@@ -57,7 +57,7 @@ class Observer:
         filters = [Subscription(self._topics.every(kind)) for kind in self._kinds]
         async for event in self._session.events():
             if isinstance(event, Connected):
-                with suppress(ConnectionLost):
+                with suppress(ConnectionLostError):
                     await self._session.subscribe(filters)
             elif isinstance(event, Message):
                 with suppress(PeerError):  # what a program said wrongly is in that program's log

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Program:
     name: str
     command: list[str]
     log: Path
+    environment: Mapping[str, str] | None = None
     restarts: int = 0
     stopping: bool = False
     finished: bool = False
@@ -53,8 +55,13 @@ class Programs:
 
     async def start(self, name: str, *arguments: str) -> Program:
         """Starts `hemowire <arguments>` and keeps it running until it is stopped or ends with 0."""
-        command = [sys.executable, "-m", "hemowire", *arguments]
-        program = Program(name, command, self._logs / f"{name}.log")
+        return await self.start_command(name, [sys.executable, "-m", "hemowire", *arguments])
+
+    async def start_command(
+        self, name: str, command: list[str], environment: Mapping[str, str] | None = None
+    ) -> Program:
+        """The same for any command; `environment` is all it gets, this process's own if None."""
+        program = Program(name, command, self._logs / f"{name}.log", environment)
         self.programs[name] = program
         await self._spawn(program)
         program.supervisor = asyncio.create_task(self._supervise(program), name=f"watch {name}")
@@ -96,7 +103,7 @@ class Programs:
                 stderr=asyncio.subprocess.STDOUT,
                 # Ctrl-C in the terminal is the demo's to handle: it stops its programs in order.
                 start_new_session=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ if program.environment is None else program.environment,
             )
         temporary = self._pids / f".{program.name}"
         temporary.write_text(str(program.process.pid))

@@ -1,0 +1,140 @@
+"""The demo's run folder: broker, accounts and one settings file per program, the same kinds of file that a lab writes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker_config.local import RECORDS, WORKER, LocalBroker, edge_username
+from broker_config.locate import require_mosquitto
+from cloud_worker.models.bundle import Bundle, find_bundle, load_bundle
+from hemowire.demo.options import DemoOptions
+from hemowire.demo.sources import Share
+from hemowire.demo.toml_text import Value, toml_text
+from service_runtime.broker_settings import BrokerSettings
+from wire_protocol.topics import Topics
+
+SITE = "lab"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where everything of one run lies."""
+
+    folder: Path
+    broker: LocalBroker
+    bundle: Bundle
+    options: DemoOptions
+
+    @property
+    def topics(self) -> Topics:
+        """The topics of this run's root."""
+        return Topics(self.broker.root)
+
+    @property
+    def archive(self) -> Path:
+        """The archive's folder."""
+        return self.folder / "archive"
+
+    @property
+    def records_url(self) -> str:
+        """The records store's database."""
+        return f"sqlite:///{self.folder / 'records.sqlite'}"
+
+    def outbox(self, device: str) -> Path:
+        """A device's outbox folder."""
+        return self.folder / device / "outbox"
+
+    def settings_of(self, username: str) -> BrokerSettings:
+        """How an account of this run connects."""
+        return self.broker.settings(username)
+
+    def broker_command(self) -> tuple[list[str], Mapping[str, str]]:
+        """Mosquitto's command and environment."""
+        mosquitto = require_mosquitto()
+        config = self.broker.process.rendered.config_file
+        return [str(mosquitto.program), "-c", str(config)], mosquitto.environment()
+
+    def records(self) -> Path:
+        """Writes records.toml."""
+        return self._write(
+            "records.toml",
+            {
+                "database_url": self.records_url,
+                "archive_url": str(self.archive),
+                "broker": self._broker_table(RECORDS),
+            },
+        )
+
+    def worker(self) -> Path:
+        """Writes worker.toml."""
+        return self._write(
+            "worker.toml",
+            {
+                "archive_url": str(self.archive),
+                "broker": self._broker_table(WORKER),
+                "model": {"bundle": str(self.bundle.folder), "engine": self.options.engine},
+            },
+        )
+
+    def edge(self, share: Share, rate_per_s: float | None) -> Path:
+        """Writes a microscope's settings."""
+        camera: dict[str, Value] = {"rate_per_s": rate_per_s, "count": share.count}
+        if share.folder is not None:
+            camera |= {"kind": "folder", "folder": share.folder}
+        else:
+            camera |= {"kind": "simulated", "seed": self._seed(share.device)}
+        return self._write(
+            f"{share.device}.toml",
+            {
+                "site": SITE,
+                "device": share.device,
+                "data_dir": self.folder / share.device,
+                "camera": camera,
+                "broker": self._broker_table(edge_username(share.device)),
+            },
+        )
+
+    def _seed(self, device: str) -> int:
+        """Each microscope has slides of its own."""
+        return self.options.seed * 1000 + int(device.rpartition("-")[2])
+
+    def _broker_table(self, username: str) -> dict[str, Value]:
+        return {
+            "host": "127.0.0.1",
+            "port": self.broker.port,
+            "username": username,
+            "password_file": self.broker.password_file(username),
+            "root": self.broker.root,
+        }
+
+    def _write(self, name: str, values: dict[str, Value]) -> Path:
+        path = self.folder / name
+        path.write_text(toml_text(values), encoding="utf-8")
+        return path
+
+
+def prepare_house(options: DemoOptions, devices: list[str]) -> House:
+    """Finds the bundle and Mosquitto and lays the run folder; raises their own errors."""
+    bundle = choose_bundle(options)
+    require_mosquitto()
+    folder = options.folder.resolve() if options.folder is not None else _new_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    broker = LocalBroker(folder / "broker", site=SITE, devices=devices)
+    return House(folder, broker, bundle, options)
+
+
+def choose_bundle(options: DemoOptions) -> Bundle:
+    """The bundle by name, or the first of the architecture (DenseNet-121 where none is asked for)."""
+    if options.bundle is not None:
+        return load_bundle(options.bundle)
+    return find_bundle(options.arch or "densenet121")
+
+
+def _new_folder() -> Path:
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return base / "hemowire" / "demo" / f"{stamp}-{os.getpid()}"

@@ -1,0 +1,1 @@
+"""Tests that run the real programs, as processes, through the real broker."""
