@@ -1,11 +1,14 @@
 """Bytes to messages and back, with versions and size limits; it never guesses at a message it does not know.
 
-A packet is one version byte (major version in the high nibble), one kind byte, and a msgpack
-array of the fields in the order of the type. A newer major version is refused by name.
+A packet is one version byte (major version in the high nibble), one kind byte, a msgpack array of
+the fields in the order of the type, and, but for a Chunk, the CRC-32 of all of that in four
+bytes, most significant first. A Chunk has a CRC-32 of its bytes among its fields, and the digest of
+the whole image guards the rest of it. A newer major version is refused by name.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Final
 
 import msgpack
@@ -18,6 +21,7 @@ from wire_protocol.manifest import Manifest
 MAJOR: Final = 1
 MINOR: Final = 0
 VERSION: Final = MAJOR << 4 | MINOR
+CRC_BYTES: Final = 4
 MAX_PACKET_BYTES: Final = m.MAX_CHUNK_BYTES + 16 * 1024
 
 #: Kind byte of each message; numbers are never reused.
@@ -71,15 +75,19 @@ def encode(message: m.Message) -> bytes:
     """The packet for `message`."""
     head = bytes((VERSION, _KIND_OF[type(message)]))
     if isinstance(message, m.Chunk):
-        fields: Any = (message.attempt, message.offset, message.crc32, message.data)
-    elif isinstance(message, m.Progress):
-        fields = (message.attempt, message.n, message.upto, message.missing, message.limit)
+        chunk: bytes = msgpack.packb(
+            (message.attempt, message.offset, message.crc32, message.data), use_bin_type=True
+        )
+        return head + chunk
+    if isinstance(message, m.Progress):
+        fields: Any = (message.attempt, message.n, message.upto, message.missing, message.limit)
     elif isinstance(message, m.Probe):
         fields = (message.attempt, message.sent_through, message.held)
     else:
         fields = [_pack_value(getattr(message, name)) for name in type(message).model_fields]
     packed: bytes = msgpack.packb(fields, use_bin_type=True)
-    return head + packed
+    packet = head + packed
+    return packet + zlib.crc32(packet).to_bytes(CRC_BYTES, "big")
 
 
 def decode(payload: bytes) -> m.Message:
@@ -93,8 +101,14 @@ def decode(payload: bytes) -> m.Message:
     kind = KINDS.get(payload[1])
     if kind is None:
         raise PeerError(f"unknown message kind 0x{payload[1]:02x}")
+    body = memoryview(payload)[2:]
+    if kind is not m.Chunk:
+        whole, crc = memoryview(payload)[:-CRC_BYTES], payload[-CRC_BYTES:]
+        if len(payload) < 3 + CRC_BYTES or zlib.crc32(whole) != int.from_bytes(crc, "big"):
+            raise PeerError(f"{kind.__name__}: the CRC-32 at its end does not match")
+        body = whole[2:]
     try:
-        fields = msgpack.unpackb(memoryview(payload)[2:], use_list=False, raw=False)
+        fields = msgpack.unpackb(body, use_list=False, raw=False)
     except Exception as error:  # msgpack raises several unrelated types for malformed input
         raise PeerError(f"{kind.__name__}: not msgpack ({error})") from error
     if not isinstance(fields, tuple):
@@ -141,7 +155,9 @@ def _chunk(fields: tuple[Any, ...]) -> m.Chunk:
     if len(fields) < 4:
         raise PeerError("Chunk: 4 fields needed")
     attempt, offset, crc32, data = fields[:4]
-    if not (_is_int(attempt, 1, ATTEMPT_MAX) and _is_int(offset, 0) and _is_int(crc32, 0, 2**32 - 1)):
+    if not (
+        _is_int(attempt, 1, ATTEMPT_MAX) and _is_int(offset, 0) and _is_int(crc32, 0, 2**32 - 1)
+    ):
         raise PeerError("Chunk: attempt, offset and crc32 must be unsigned integers")
     if not isinstance(data, bytes) or not 0 < len(data) <= m.MAX_CHUNK_BYTES:
         raise PeerError(f"Chunk: data must be 1 to {m.MAX_CHUNK_BYTES} bytes")
@@ -170,7 +186,9 @@ def _probe(fields: tuple[Any, ...]) -> m.Probe:
     if len(fields) < 3:
         raise PeerError("Probe: 3 fields needed")
     attempt, sent_through, held = fields[:3]
-    if not (_is_int(attempt, 1, ATTEMPT_MAX) and _is_int(sent_through, 0) and held in (True, False)):
+    if not (
+        _is_int(attempt, 1, ATTEMPT_MAX) and _is_int(sent_through, 0) and held in (True, False)
+    ):
         raise PeerError("Probe: attempt, sent_through and held needed")
     return m.Probe(attempt, sent_through, bool(held))
 

@@ -68,6 +68,9 @@ class _Transfer:
     told_at: float = float("-inf")
     untold: int = 0
     freed: bool = False
+    #: The attempt whose first byte was stamped, and the one that `Store` or `Fetch` named.
+    first_of: int = 0
+    handed_as: int = 0
 
     @property
     def size(self) -> int:
@@ -394,9 +397,10 @@ class Receiver:
         self._restart_lease(transfer, now)
         self.counts.chunks += 1
         body = transfer.body
-        if not body.upto:
+        if transfer.first_of != chunk.attempt:
+            transfer.first_of = chunk.attempt
             self._out.append(
-                io.Stamp(transfer.manifest.image_id, transfer.attempt, Stage.FIRST_RECEIVED)
+                io.Stamp(transfer.manifest.image_id, chunk.attempt, Stage.FIRST_RECEIVED)
             )
         if not body.write(chunk.offset, chunk.data):
             self.counts.duplicate_chunks += 1
@@ -450,7 +454,7 @@ class Receiver:
         transfer.state = _State.DONE
         self.counts.stored += 1
         if archived:
-            self._out.append(io.Stamp(transfer.manifest.image_id, transfer.attempt, Stage.ARCHIVED))
+            self._out.append(io.Stamp(transfer.manifest.image_id, transfer.handed_as, Stage.ARCHIVED))
         _put_bounded(
             self._stored,
             transfer.image_key,
@@ -511,6 +515,7 @@ class Receiver:
 
     def _store(self, transfer: _Transfer, data: bytes | bytearray) -> None:
         transfer.state = _State.STORING
+        transfer.handed_as = transfer.attempt
         transfer.lease_until = _NEVER
         transfer.body.data = bytearray()
         self._stop_wanting(transfer)
