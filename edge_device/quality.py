@@ -1,0 +1,140 @@
+"""The first quality gate: exposure, empty field and focus of one capture, each a score against a limit; it changes no pixel.
+
+All scores come from the grey image, in its levels (0 to 255):
+- exposure: the white level (95th percentile), and the shares of pixels clipped white and black;
+- empty field: the standard deviation of the band between 2 and 16 px, where cells are;
+- focus: the energy of the finest band (1 to 2 px) in percent of that of a coarser one (4 to 8 px),
+  after taking away the energy that the camera's noise alone would have there. Sharp cells have
+  both; out of focus the fine one goes first. The ratio asks neither for contrast nor for stain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from edge_device.outbox.rows import Refusal
+from service_runtime.settings import Settings
+from wire_protocol.json_messages import Reason
+
+#: Variance that white noise of variance 1 keeps in the band between sigma 1 and 2 px.
+_NOISE_IN_FINE_BAND = 0.0357
+#: Keeps the ratio of two nearly empty bands from being anything.
+_LEAST_COARSE_ENERGY = 0.5
+#: Its response to smooth structure is zero, to white noise 6 sigma (Immerkaer 1996).
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+#: Fields smaller than this have no room for the coarse band.
+_LEAST_SIDE_PX = 32
+
+
+class GateSettings(Settings):
+    """Limits of the gate; the defaults pass the fields of three very different microscopes."""
+
+    enabled: bool = True
+    #: True sends what the gate would reject, marked `gate_override`.
+    override: bool = False
+    min_white_level: float = Field(default=80.0, ge=0, le=255)
+    max_clipped_white_percent: float = Field(default=40.0, ge=0, le=100)
+    max_clipped_black_percent: float = Field(default=20.0, ge=0, le=100)
+    min_contrast: float = Field(default=1.8, ge=0)
+    min_focus: float = Field(default=4.4, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What was measured; health shows the last ones."""
+
+    white_level: float
+    clipped_white_percent: float
+    clipped_black_percent: float
+    contrast: float
+    focus: float
+
+    def by_name(self) -> dict[str, float]:
+        """Rounded for people."""
+        return {name: round(getattr(self, name), 2) for name in self.__slots__}
+
+
+def measure(bgr: npt.NDArray[np.uint8]) -> Scores:
+    """Scores of an 8-bit image (H, W, 3)."""
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    histogram = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    white_level = float(np.searchsorted(histogram, 0.95))
+    white = 100 * float(np.count_nonzero(cv2.inRange(bgr, (254, 254, 254), (255, 255, 255))))
+    black = 100 * float(np.count_nonzero(cv2.inRange(bgr, (0, 0, 0), (5, 5, 5))))
+    if min(grey.shape) < _LEAST_SIDE_PX:
+        contrast, focus = 0.0, 0.0
+    else:
+        contrast, focus = _contrast_and_focus(grey.astype(np.float32))
+    return Scores(white_level, white / grey.size, black / grey.size, contrast, focus)
+
+
+def judge(scores: Scores, limits: GateSettings) -> Refusal | None:
+    """The first limit that is missed, in words with the next step, or None."""
+    s, g = scores, limits
+    if s.white_level < g.min_white_level:
+        return Refusal(
+            Reason.EXPOSURE,
+            f"Too dark: white level {s.white_level:.0f}, at least {g.min_white_level:.0f} needed."
+            " Raise the lamp or the exposure and take again.",
+            s.white_level,
+            g.min_white_level,
+        )
+    if s.clipped_white_percent > g.max_clipped_white_percent:
+        return _clipped("Too bright", "white", s.clipped_white_percent, g.max_clipped_white_percent)
+    if s.clipped_black_percent > g.max_clipped_black_percent:
+        return _clipped("Too dark", "black", s.clipped_black_percent, g.max_clipped_black_percent)
+    if s.contrast < g.min_contrast:
+        return Refusal(
+            Reason.EMPTY_FIELD,
+            f"Empty field: contrast {s.contrast:.1f}, at least {g.min_contrast:.1f} needed."
+            " Move to a field with cells and take again.",
+            s.contrast,
+            g.min_contrast,
+        )
+    if s.focus < g.min_focus:
+        return Refusal(
+            Reason.FOCUS,
+            f"Out of focus: score {s.focus:.1f}, at least {g.min_focus:.1f} needed."
+            " Refocus and take again.",
+            s.focus,
+            g.min_focus,
+        )
+    return None
+
+
+def _clipped(what: str, colour: str, score: float, limit: float) -> Refusal:
+    step = "Lower" if colour == "white" else "Raise"
+    return Refusal(
+        Reason.EXPOSURE,
+        f"{what}: {score:.0f} % of the field is plain {colour}, at most {limit:.0f} % allowed."
+        f" {step} the lamp or the exposure and take again.",
+        score,
+        limit,
+    )
+
+
+def _contrast_and_focus(grey: npt.NDArray[np.float32]) -> tuple[float, float]:
+    response = cv2.filter2D(grey, -1, _NOISE_KERNEL)
+    # The median ignores edges; a Gaussian's median magnitude is 0.6745 sigma.
+    noise = float(np.median(np.abs(response[::2, ::2]))) / 0.6745 / 6
+    fine = float(np.var(_blur(grey, 1) - _blur(grey, 2)))
+    half = _halve(grey)
+    coarse = float(np.var(_blur(half, 2) - _blur(half, 4)))
+    quarter = _halve(half)
+    contrast = float(np.std(_blur(quarter, 0.5) - _blur(quarter, 4)))
+    corrected = max(0.0, fine - _NOISE_IN_FINE_BAND * noise * noise)
+    return contrast, 100 * corrected / (coarse + _LEAST_COARSE_ENERGY)
+
+
+def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+
+
+def _halve(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
