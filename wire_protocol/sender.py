@@ -34,7 +34,7 @@ from wire_protocol.upload import Phase, Upload
 NO_SUBSCRIBERS = 0x10
 FIRST_ERROR_CODE = 0x80
 #: Vanished workers that may still turn out to have been cut off only.
-REMEMBERED_WORKERS = 16
+REMEMBERED_WORKERS = 64
 _NEVER = float("inf")
 _TO_SEND = (OutboxState.WAITING, OutboxState.SENDING)
 _ENDED_HERE = (OutboxState.REJECTED, OutboxState.QUARANTINED)
@@ -121,6 +121,8 @@ class Sender:
         self._silences = 0
         #: Workers that went offline, with the images for which that was counted.
         self._vanished: dict[str, list[str]] = {}
+        #: Workers that are offline: a Claim of theirs that comes late is of no use.
+        self._gone: dict[str, None] = {}
         self._out: list[io.SenderEffect] = []
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             io.Connected: self._on_connected,
@@ -335,6 +337,8 @@ class Sender:
             image.state = OutboxState.SENDING
             self._persist(image)
         self._after_news(upload, image, now)
+        if claim.worker in self._gone:
+            self._holder_left(upload, now)
 
     def _on_progress(self, progress: m.Progress, now: float) -> None:
         upload = self._uploads.get(progress.attempt)
@@ -434,6 +438,7 @@ class Sender:
 
     def _on_worker_status(self, event: io.WorkerStatus, now: float) -> None:
         if event.online:
+            self._gone.pop(event.worker, None)
             self._silences = 0
             self._hold_until = min(self._hold_until, now)
             for image_id in self._vanished.pop(event.worker, ()):
@@ -443,6 +448,9 @@ class Sender:
                     image.vanished -= 1
                     self._persist(image)
             return
+        self._gone[event.worker] = None
+        if len(self._gone) > REMEMBERED_WORKERS:
+            del self._gone[next(iter(self._gone))]
         hasten = float("-inf")
         for image in self._images.values():
             if image.holder == event.worker and image.state is OutboxState.STORED:
