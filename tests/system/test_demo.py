@@ -1,0 +1,102 @@
+"""The main job as a newcomer runs it: real programs, the real broker, real images where there are any."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system.demo_run import demo, needs_real_data, real_images
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_simulated_microscopes_end_with_every_image_recorded(tmp_path: Path) -> None:
+    with demo(tmp_path, "--devices", "2", "--count", "10", "--rate", "max", "--exit") as run:
+        assert run.finish(150) == 0, run.output()
+    result, found = run.result(), run.account()
+    assert found.lost == [] and found.duplicates == []
+    assert found.captured == result["captured"] == 10
+    assert found.diagnosed == result["recorded"]
+    assert found.rejected == result["rejected"]
+    assert found.diagnosed >= 9, found.reasons
+    assert {"decoded", "inferred", "published", "recorded", "shown"} <= set(result["stages"])
+    text = run.log.read_text()
+    assert "Research use only" in text
+    assert "Synthetic-trained" in text
+
+
+def test_ctrl_c_ends_the_demo_in_order_and_loses_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path, "--devices", "2", "--rate", "4") as run:
+        run.wait_until(lambda: run.recorded() >= 3, 120, "three records")
+        run.process.send_signal(signal.SIGINT)
+        run.finish(60)
+    found = run.account()
+    assert found.lost == [] and found.duplicates == []
+    assert found.captured == found.diagnosed + found.rejected >= 3
+
+
+@needs_real_data
+def test_forty_real_fields_from_four_microscopes_are_recorded_and_none_is_called_leukemia(
+    tmp_path: Path,
+) -> None:
+    images = real_images("chula_fields")
+    arguments = ("--images", str(images), "--count", "40", "--devices", "4", "--exit")
+    with demo(tmp_path, *arguments, "--rate", "max") as run:
+        assert run.finish(200) == 0, run.output()
+    found = run.account()
+    assert (found.lost, found.duplicates) == ([], [])
+    assert found.sources == found.captured == 40
+    assert found.rejected <= 2, found.reasons
+    assert found.results["cannot_say"] >= 38, found.results
+    leukemia = {"acute_uncertain", "ALL", "AML", "CLL", "CML"}
+    assert not leukemia & {name for name in found.results if found.results[name]}
+    reconcile = subprocess.run(
+        [sys.executable, "-m", "hemowire", "records", "reconcile", "--json",
+         "--config", str(run.folder / "records.toml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert reconcile.returncode == 0, reconcile.stdout + reconcile.stderr
+
+
+@needs_real_data
+def test_real_fields_of_stated_scale_are_out_of_distribution_for_the_synthetic_bundle(
+    tmp_path: Path,
+) -> None:
+    images = real_images("chula_fields")
+    arguments = ("--images", str(images), "--count", "8", "--um-per-px", "estimate", "--exit")
+    with demo(tmp_path, *arguments, "--rate", "max") as run:
+        assert run.finish(200) == 0, run.output()
+    result = run.result()
+    assert result["recorded"] + result["rejected"] == 8
+    assert {d["urgency"] for d in result["diagnoses"]} <= {"cannot_say"}
+
+
+def test_classify_and_the_pipeline_give_equal_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    rendered = subprocess.run(
+        [sys.executable, "-m", "hemowire", "simulate", "--class", "AML", "--slides", "2",
+         "--fields", "2", "--out", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert rendered.returncode == 0, rendered.stderr
+    scale = ("--um-per-px", "0.2")
+    with demo(tmp_path, "--images", str(folder), *scale, "--rate", "max", "--exit") as run:
+        assert run.finish(150) == 0, run.output()
+    diagnoses = {Path(d["source"]).name.split("_", 1)[1]: d for d in run.result()["diagnoses"]}
+    assert len(diagnoses) >= 3
+    files = sorted(p for p in folder.rglob("*.jpg") if p.name in diagnoses)
+    done = subprocess.run(
+        [sys.executable, "-m", "hemowire", "classify", *map(str, files), *scale, "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for answer in json.loads(done.stdout):
+        other = diagnoses[Path(answer["source"]).name]
+        for key in ("result", "reason", "urgency"):
+            assert answer[key] == other[key]
+        assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=0.02)
