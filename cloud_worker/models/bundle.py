@@ -19,6 +19,7 @@ __all__ = [
     "Bundle",
     "BundleRefusedError",
     "NoSuchBundleError",
+    "default_bundle",
     "find_bundle",
     "list_bundles",
     "load_bundle",
@@ -71,6 +72,13 @@ def find_bundle(architecture_name: str) -> Bundle:
     )
 
 
+def default_bundle() -> Bundle:
+    """The bundle that comes with hemowire, or NoSuchBundleError where the install has none."""
+    for folder in _bundles_in(PACKAGED):
+        return load_folder(folder)
+    raise NoSuchBundleError(f"no bundle is packaged in {PACKAGED}; name one with --bundle")
+
+
 def list_bundles() -> list[Bundle]:
     """All readable bundles in search order: HEMOWIRE_BUNDLES, the user's, the packaged."""
     found: list[Bundle] = []
@@ -96,10 +104,14 @@ def refused_bundles() -> list[BundleRefusedError]:
 def _bundle_folders() -> Iterator[Path]:
     named = [Path(p) for p in os.environ.get(BUNDLES_VARIABLE, "").split(os.pathsep) if p]
     for root in (*named, USER_FOLDER.expanduser(), PACKAGED):
-        if (root / CARD_FILE).is_file():
-            yield root
-        elif root.is_dir():
-            yield from sorted(f for f in root.iterdir() if (f / CARD_FILE).is_file())
+        yield from _bundles_in(root)
+
+
+def _bundles_in(root: Path) -> Iterator[Path]:
+    if (root / CARD_FILE).is_file():
+        yield root
+    elif root.is_dir():
+        yield from sorted(f for f in root.iterdir() if (f / CARD_FILE).is_file())
 
 
 def _names() -> str:

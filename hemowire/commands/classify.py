@@ -1,0 +1,172 @@
+"""`hemowire classify`: what the pipeline would say about image files, without a broker."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloud_worker.classify import Picture
+    from cloud_worker.finding import Finding
+    from cloud_worker.models.bundle import Bundle
+
+ESTIMATE = "estimate"
+LARGEST_UM_PER_PX = 100.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire classify`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG or PNG images")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--bundle", metavar="NAME", help="model bundle, by name or folder")
+    chosen.add_argument("--arch", metavar="ARCH", help="any bundle of this architecture")
+    parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "--um-per-px",
+        type=_scale,
+        metavar="X",
+        help="scale of the images in micrometres per pixel, or 'estimate' from their red cells; "
+        "without it nothing can be said of them",
+    )
+    parser.add_argument("--json", action="store_true", help="a list of objects, for machines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classify each file; 0 when each got its answer (a refusal is one), 2 for wrong use."""
+    from cloud_worker.classify import Classifier
+    from cloud_worker.engines.engine import EngineUnavailableError, open_engine
+    from cloud_worker.models.bundle import BundleRefusedError, NoSuchBundleError
+    from cloud_worker.models.registry import UnknownArchitectureError
+
+    missing = [str(file) for file in args.files if not file.is_file()]
+    if missing:
+        print(f"hemowire classify: no such file: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    try:
+        bundle = _bundle(args)
+        engine = open_engine(bundle, args.engine, device=args.device)
+    except (
+        BundleRefusedError,
+        NoSuchBundleError,
+        UnknownArchitectureError,
+        EngineUnavailableError,
+    ) as problem:
+        print(f"hemowire classify: {problem}", file=sys.stderr)
+        return 2
+    findings = Classifier(bundle, engine).classify(_pictures(args.files, args.um_per_px))
+    answers = [
+        answer_of(file, finding, bundle, engine.name)
+        for file, finding in zip(args.files, findings, strict=True)
+    ]
+    if args.json:
+        print(json.dumps(answers, indent=1, ensure_ascii=False))
+    else:
+        _print_table(answers, bundle, engine.name)
+    return 0
+
+
+def answer_of(source: Path, finding: Finding, bundle: Bundle, engine_name: str) -> dict[str, Any]:
+    """One file's answer in the words and numbers of the pipeline's diagnosis message."""
+    from cloud_worker.wording import message_text
+    from wire_protocol.manifest import UNFILED
+
+    decision, classes = finding.decision, bundle.card.classes
+    shown = decision.probabilities or (None,) * len(classes)
+    return {
+        "source": str(source),
+        "result": decision.result,
+        "reason": decision.reason or "",
+        "probabilities": {c.key: p for c, p in zip(classes, shown, strict=True)},
+        "p_acute": decision.p_acute,
+        "urgency": decision.urgency.value,
+        "text": message_text(
+            decision,
+            classes,
+            case_id=UNFILED,
+            white_cells=None,
+            synthetic=bundle.card.training_data.kind == "synthetic",
+        ),
+        "ood_percentile": None
+        if finding.ood_percentile is None
+        else round(finding.ood_percentile, 1),
+        "tiles": finding.tiles,
+        "bundle": bundle.name,
+        "engine": engine_name,
+        "training_data": bundle.card.training_data_label,
+    }
+
+
+def _bundle(args: argparse.Namespace) -> Bundle:
+    from cloud_worker.models.bundle import default_bundle, find_bundle, load_bundle
+
+    if args.bundle is not None:
+        return load_bundle(args.bundle)
+    return find_bundle(args.arch) if args.arch is not None else default_bundle()
+
+
+def _pictures(files: list[Path], scale: float | str | None) -> Iterator[Picture]:
+    from cloud_worker.classify import Picture
+
+    for file in files:
+        data = file.read_bytes()
+        um_per_px = _estimated(data, file) if isinstance(scale, str) else scale
+        yield Picture(data, um_per_px)
+
+
+def _estimated(data: bytes, file: Path) -> float | None:
+    """The scale by the field's red cells; None, said on stderr, where they do not give one."""
+    from cloud_worker.decode import decode
+    from cloud_worker.refusal import Refusal
+    from edge_device.scale import ScaleUnknownError, estimate_um_per_px
+
+    rgb = decode(data)
+    if isinstance(rgb, Refusal):
+        return None
+    try:
+        return estimate_um_per_px(rgb).um_per_px
+    except ScaleUnknownError as problem:
+        print(f"hemowire classify: {file}: scale unknown: {problem}", file=sys.stderr)
+        return None
+
+
+def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cloud_worker.wording import shown
+
+    table = Table(
+        title=f"{bundle.name} on {engine_name}. Research use only, not for diagnosis.",
+        title_justify="left",
+    )
+    for column in ("file", "urgency", "finding", "probabilities"):
+        table.add_column(column, overflow="fold")
+    for answer in answers:
+        known = {k: p for k, p in answer["probabilities"].items() if p is not None}
+        table.add_row(
+            answer["source"],
+            answer["urgency"].replace("_", " "),
+            answer["text"],
+            ", ".join(f"p_{key} {shown(p)}" for key, p in known.items()) or "none",
+        )
+    Console().print(table)
+
+
+def _scale(text: str) -> float | str:
+    if text == ESTIMATE:
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= LARGEST_UM_PER_PX:
+        raise argparse.ArgumentTypeError(
+            f"{text}: a number above 0 and at most {LARGEST_UM_PER_PX:g}, or '{ESTIMATE}'"
+        )
+    return value

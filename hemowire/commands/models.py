@@ -1,0 +1,90 @@
+"""`hemowire models`: the architectures, and the bundles that are found, with what they learned from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloud_worker.models.bundle import Bundle
+    from cloud_worker.models.card import Metric
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire models`."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List what there is; 1 where a bundle on the search path was refused."""
+    from cloud_worker.models.bundle import list_bundles, refused_bundles
+    from cloud_worker.models.registry import ARCHITECTURES
+
+    bundles, refused = list_bundles(), [str(problem) for problem in refused_bundles()]
+    if args.json:
+        facts = {
+            "architectures": [
+                {"name": row.name, "title": row.title, "source": row.source}
+                for row in ARCHITECTURES.values()
+            ],
+            "bundles": [_facts(bundle) for bundle in bundles],
+            "refused": refused,
+        }
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+    else:
+        _print_tables(bundles, refused)
+    return 1 if refused else 0
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    card = bundle.card
+    return {
+        "name": bundle.name,
+        "folder": str(bundle.folder),
+        "architecture": card.architecture,
+        "classes": {c.key: c.meaning.value for c in card.classes},
+        "um_per_px": card.preprocessing.um_per_px,
+        "training_data": card.training_data_label,
+        "licence": card.training_data.licence,
+        "credit": card.training_data.credit,
+        "metrics": [metric.model_dump(mode="json") for metric in card.metrics],
+        "limits_of_use": list(card.limits_of_use),
+        "recipe": card.recipe.model_dump(mode="json"),
+        "size_bytes": sum(f.stat().st_size for f in bundle.folder.iterdir()),
+    }
+
+
+def _print_tables(bundles: list[Bundle], refused: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cloud_worker.models.registry import ARCHITECTURES
+
+    console = Console()
+    rows = Table(title="Architectures", title_justify="left")
+    for column in ("name", "network", "from", "parameters with 5 classes"):
+        rows.add_column(column)
+    for row in ARCHITECTURES.values():
+        rows.add_row(row.name, row.title, row.source, f"{row.parameters_5_classes:,}")
+    console.print(rows)
+    table = Table(title="Bundles", title_justify="left")
+    for column in ("name", "trained on", "um per px", "measured", "folder"):
+        table.add_column(column, overflow="fold")
+    for bundle in bundles:
+        table.add_row(
+            bundle.name,
+            bundle.card.training_data_label,
+            f"{bundle.card.preprocessing.um_per_px:g}",
+            "; ".join(_words(metric) for metric in bundle.card.metrics) or "nothing",
+            str(bundle.folder),
+        )
+    console.print(table)
+    for problem in refused:
+        console.print(f"refused: {problem}", style="red", markup=False)
+    console.print("Research use only, not for diagnosis.")
+
+
+def _words(metric: Metric) -> str:
+    interval = "" if metric.low is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{metric.name} {metric.value:.3f}{interval} on {metric.images} {metric.split} images"
