@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -76,6 +77,16 @@ class BrokerProcess:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: connected, and silent."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT, after `freeze`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def poll(self) -> int | None:
         """The exit code if it has ended by itself, else None."""

@@ -52,7 +52,6 @@ set_tcp_nodelay true
 
 # Nobody is anonymous; access.acl comes from wire_protocol.topics. 2.1 calls these two options
 # deprecated in favour of the same code as plugins, which 2.0 does not have.
-per_listener_settings false
 allow_anonymous false
 password_file $password_file
 acl_file $acl_file

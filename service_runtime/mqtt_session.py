@@ -16,12 +16,15 @@ Every connection is a new `PahoLink`. What was outstanding when it ended fails w
 ConnectionLostError: the programs' own machines decide what to send again. Messages are acknowledged
 when the program takes them (or with `manual_ack` when it says so), so our Receive Maximum bounds
 the inbox and reading never stops: a program may await a publish while its inbox is full.
+(Mosquitto 2.0.11 exceeds the Receive Maximum once acknowledgements flow, 2.1 keeps to it; an inbox
+over `inbox_bytes` ends the connection, and what was not acknowledged comes again to a kept session.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -49,15 +52,19 @@ from service_runtime.mqtt_types import (
     SessionOptions,
     SubscribeRefusedError,
     Subscription,
+    TakenOverError,
     TooLargeError,
 )
 from service_runtime.paho_link import LinkClosedError, PahoLink, Will
+from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Status
 
 #: How long a clean stop waits for the broker to have the offline status.
 GOODBYE_S = 2.0
 #: A connection that lived this long resets the backoff.
 _STABLE_S = 5.0
+#: What a waiting message costs beside its payload, roughly.
+_MESSAGE_BYTES = 512
 _ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
 
 
@@ -69,6 +76,7 @@ class SessionCounters:
     lost: int = 0
     received: int = 0
     dropped_qos0: int = 0
+    inbox_overflows: int = 0
 
 
 class MqttSession:
@@ -85,9 +93,11 @@ class MqttSession:
             client=options.client_id, broker=f"{broker.host}:{broker.port}"
         )
         self._link: PahoLink | None = None
-        self._announced = False
+        self._announced = False  # on this connection
+        self._has_announced = False  # on any
         self._inbox: deque[Event] = deque()
         self._inbox_qos0 = 0
+        self._inbox_bytes = 0
         self._filled = asyncio.Event()
         self._life: asyncio.Future[None] | None = None
         self._is_closing = False
@@ -129,6 +139,16 @@ class MqttSession:
     def is_connected(self) -> bool:
         """Whether a publish would be sent now."""
         return self._link is not None
+
+    @property
+    def in_flight(self) -> int:
+        """QoS 1 publishes that the broker has not acknowledged yet."""
+        return 0 if self._link is None else self._link.in_flight
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The live socket, to look at its options; it is paho's: do not read or write it."""
+        return None if self._link is None else self._link.socket
 
     # --- in -----------------------------------------------------------------------------------
 
@@ -234,7 +254,7 @@ class MqttSession:
             if self._link is not None:
                 self._link.fail(fault)
             raise fault
-        self._announced = True
+        self._announced = self._has_announced = True
 
     # --- connection ---------------------------------------------------------------------------
 
@@ -264,6 +284,8 @@ class MqttSession:
         self._announced = False
         self.counters.connections += 1
         self._log.info("mqtt_connected", session_present=opened.session_present)
+        if self._presence is not None and self._has_announced:
+            link.subscribe([Subscription(self._presence.topic)])  # see _was_taken_over
         self._put(opened)
         reason = "stopped"
         try:
@@ -321,12 +343,37 @@ class MqttSession:
 
     def _on_message(self, message: Message) -> None:
         self.counters.received += 1
+        mine = self._presence is not None and message.topic == self._presence.topic
+        if self._presence is not None and mine and self._has_announced:
+            message.ack()
+            if self._was_taken_over(self._presence, message) and self._link is not None:
+                name = self._options.client_id
+                self._link.fail(TakenOverError(f"another program announced itself as {name!r}"))
+            return
         if message.qos == 0:
             if self._inbox_qos0 >= self._options.inbox_qos0:
                 self.counters.dropped_qos0 += 1
                 return
             self._inbox_qos0 += 1
+        self._inbox_bytes += len(message.payload) + _MESSAGE_BYTES
         self._put(message)
+        if self._inbox_bytes > self._options.inbox_bytes and self._link is not None:
+            self.counters.inbox_overflows += 1
+            self._link.shut(f"our inbox is over {self._options.inbox_bytes} bytes")
+
+    @staticmethod
+    def _was_taken_over(presence: Presence, message: Message) -> bool:
+        """Whether the retained status is another's, though we had announced ourselves there.
+
+        Mosquitto 2.0.11 closes a connection that was taken over without saying 0x8E (2.1 says
+        it), so two programs with one client id would disconnect each other for ever. Needs the
+        right to read one's own status.
+        """
+        try:
+            status = Status.from_bytes(message.payload)
+        except PeerError:
+            return False  # cleared, or not ours to judge
+        return status.incarnation != presence.status.incarnation
 
     def _put(self, event: Event) -> None:
         self._inbox.append(event)
@@ -335,6 +382,7 @@ class MqttSession:
     def _take(self) -> Event:
         event = self._inbox.popleft()
         if isinstance(event, Message):
+            self._inbox_bytes -= len(event.payload) + _MESSAGE_BYTES
             if event.qos == 0:
                 self._inbox_qos0 -= 1
             elif not self._options.manual_ack:

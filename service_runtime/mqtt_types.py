@@ -163,6 +163,8 @@ class SessionOptions:
     receive_maximum: int = 100
     #: QoS 0 messages that wait for the program; newer ones are dropped and counted.
     inbox_qos0: int = 1000
+    #: Payloads that wait for the program; above it the connection is ended and made anew.
+    inbox_bytes: int = 320 * 1024 * 1024
     #: TCP congestion control where the kernel has it ("bbr" on a device's lossy link).
     congestion: str | None = None
     connect_timeout_s: float = 10.0

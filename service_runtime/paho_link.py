@@ -101,6 +101,7 @@ class PahoLink:
         self._unwritten_qos0 = 0
         self._acknowledged: deque[tuple[int, int]] = deque()
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
+        self._arrived: deque[Message] = deque()
         self._unacked: dict[int, int] = {}
         self._serial = 0
         self._client = self._new_client(will)
@@ -157,6 +158,11 @@ class PahoLink:
         return self._limits
 
     @property
+    def in_flight(self) -> int:
+        """QoS 1 publishes that were sent and not acknowledged."""
+        return len(self._inflight)
+
+    @property
     def socket(self) -> sockets.socket | None:
         """The live socket, for assertions about its options."""
         return self._client.socket()  # type: ignore[return-value]  # never a websocket here
@@ -191,8 +197,8 @@ class PahoLink:
         if done is not None:
             done(code)
 
-    async def subscribe(self, subscriptions: Sequence[Subscription]) -> list[int]:
-        """The SUBACK's reason codes; raises ConnectionLostError."""
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[int]]:
+        """Sends SUBSCRIBE; the SUBACK's reason codes, or ConnectionLostError."""
         filters = [
             (
                 item.topic,
@@ -206,19 +212,21 @@ class PahoLink:
             for item in subscriptions
         ]
         _, mid = self._client.subscribe(filters)
-        return await self._answer(mid)
+        return self._answer(mid)
 
-    async def unsubscribe(self, topics: Sequence[str]) -> list[int]:
-        """The UNSUBACK's reason codes; raises ConnectionLostError."""
+    def unsubscribe(self, topics: Sequence[str]) -> asyncio.Future[list[int]]:
+        """Sends UNSUBSCRIBE; the UNSUBACK's reason codes, or ConnectionLostError."""
         _, mid = self._client.unsubscribe(list(topics))
-        return await self._answer(mid)
+        return self._answer(mid)
 
-    async def _answer(self, mid: int | None) -> list[int]:
-        if mid is None or self._is_over:
-            raise ConnectionLostError("no connection")
+    def _answer(self, mid: int | None) -> asyncio.Future[list[int]]:
         answer: asyncio.Future[list[int]] = self._loop.create_future()
-        self._answers[mid] = answer
-        return await answer
+        if mid is None or self._is_over:
+            answer.set_exception(ConnectionLostError("no connection"))
+            answer.exception()  # marks it as seen: the caller may not care
+        else:
+            self._answers[mid] = answer
+        return answer
 
     @property
     def _window(self) -> int:
@@ -256,8 +264,10 @@ class PahoLink:
         return DELIVERED
 
     def _settle(self) -> None:
-        """Tells the program of PUBACKs and refills the window, outside of paho's callbacks."""
+        """Tells the program what paho's callbacks noted, and refills the window."""
         try:
+            while self._arrived:
+                self._on_message(self._arrived.popleft())
             while self._acknowledged:
                 mid, code = self._acknowledged.popleft()
                 done = self._inflight.pop(mid, None)
@@ -286,7 +296,7 @@ class PahoLink:
         if raw.qos:
             self._unacked[mid] = serial
         correlation = getattr(raw.properties, "CorrelationData", None)
-        self._on_message(
+        self._arrived.append(
             Message(
                 raw.topic,
                 bytes(raw.payload),
@@ -483,6 +493,7 @@ class PahoLink:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ConnectionLostError(reason))
+                answer.exception()
         outstanding = [*self._inflight.values(), *(item.done for item in self._queue)]
         self._answers.clear()
         self._inflight.clear()

@@ -181,6 +181,7 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _publish(Kind.TRACE, "program"),
         _publish(Kind.CLOCK, peer=RECORDS),
         _read(Kind.COMMAND, "site", "device"),
+        _read(Kind.DEVICE_STATUS, "site", "device"),  # its own: a second one is noticed there
         _read(Kind.TRANSFER, "device"),
         _read(Kind.RECORDED, "device"),
         _read(Kind.CLOCK, "peer"),
@@ -215,6 +216,7 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _read(Kind.DEVICE_STATUS),
         _read(Kind.DEVICE_HEALTH),
         _read(Kind.WORKER_STATUS),
+        _read(Kind.RECORDS_STATUS),  # its own: a second store is noticed there
         _read(Kind.CLOCK, peer=RECORDS),
     ),
     Role.HEMATOLOGIST: (

@@ -1,0 +1,214 @@
+"""What happens when the broker dies, the link is cut, or a second program takes our name."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from broker_config.local import ENGINEER, LocalBroker
+from service_runtime.boot import new_id
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import (
+    LOST,
+    NO_SUBSCRIBERS,
+    Connected,
+    ConnectionLostError,
+    Disconnected,
+    Message,
+    NotAuthorisedError,
+    Presence,
+    SessionOptions,
+    Subscription,
+    TakenOverError,
+)
+from tests.service_runtime.peers import DEADLINE_S, Peer, run, running
+from wire_protocol.json_messages import Presence as PresenceState
+from wire_protocol.json_messages import Status
+
+INGEST = "hemowire/v1/ingest/w1/scope-1"
+STATUS = "hemowire/v1/device/lab/{}/status"
+FAST = (0.01, 0.2)
+
+
+def device(broker: LocalBroker, name: str = "scope-1", *, status_of: str = "") -> MqttSession:
+    status = Status(state=PresenceState.ONLINE, incarnation=new_id(), program="edge", id=name)
+    presence = Presence(STATUS.format(status_of or name), status)
+    options = SessionOptions(client_id=f"edge-{name}", backoff_s=FAST)
+    return MqttSession(broker.settings(f"edge-{name}"), options, presence)
+
+
+def onlooker(broker: LocalBroker) -> MqttSession:
+    options = SessionOptions(client_id="engineer-test", backoff_s=FAST)
+    return MqttSession(broker.settings(ENGINEER), options)
+
+
+async def announced(peer: Peer) -> None:
+    await peer.next_of(Connected)
+    await peer.session.announce()
+
+
+async def next_status(peer: Peer, name: str) -> tuple[PresenceState, str, bool]:
+    message = await peer.next_of(Message, lambda m: m.topic == STATUS.format(name))
+    status = Status.from_bytes(message.payload)
+    return status.state, status.reason, message.retain
+
+
+def test_status_is_retained_online_and_offline_after_a_clean_stop(broker: LocalBroker) -> None:
+    async def main() -> None:
+        async with running(onlooker(broker)) as watcher:
+            await watcher.next_of(Connected)
+            async with running(device(broker, "scope-2")) as peer:
+                await announced(peer)
+                await watcher.session.subscribe([Subscription(STATUS.format("scope-2"))])
+                assert await next_status(watcher, "scope-2") == (PresenceState.ONLINE, "", True)
+            state, reason, _ = await next_status(watcher, "scope-2")
+            assert (state, reason) == (PresenceState.OFFLINE, "stopped")
+
+    run(main())
+
+
+def test_the_last_will_says_offline_when_the_connection_breaks(broker: LocalBroker) -> None:
+    async def main() -> None:
+        async with running(onlooker(broker)) as watcher, running(device(broker, "scope-3")) as peer:
+            await watcher.next_of(Connected)
+            await announced(peer)
+            await watcher.session.subscribe([Subscription(STATUS.format("scope-3"))])
+            assert await next_status(watcher, "scope-3") == (PresenceState.ONLINE, "", True)
+            cut(peer.session)
+            state, reason, _ = await next_status(watcher, "scope-3")
+            assert (state, reason) == (PresenceState.OFFLINE, "connection lost")
+            await peer.next_of(Disconnected)
+            await announced(peer)
+            assert (await next_status(watcher, "scope-3"))[0] is PresenceState.ONLINE
+
+    run(main())
+
+
+def test_no_right_to_ones_own_status_topic_is_fatal(broker: LocalBroker) -> None:
+    async def main() -> None:
+        session = device(broker, "scope-1", status_of="scope-2")
+        life = asyncio.create_task(session.run())
+        peer = Peer(session)
+        collect = asyncio.create_task(peer.collect())
+        await peer.next_of(Connected)
+        with pytest.raises(NotAuthorisedError):
+            await session.announce()
+        with pytest.raises(NotAuthorisedError):
+            await life
+        await collect
+
+    run(main())
+
+
+def test_a_second_program_with_our_client_id_ends_us_as_taken_over(broker: LocalBroker) -> None:
+    async def main() -> None:
+        first, second = device(broker, "scope-4"), device(broker, "scope-4")
+        is_announced = asyncio.Event()
+        life = asyncio.create_task(first.run())
+        collect = asyncio.create_task(keep_announcing(first, is_announced))
+        await is_announced.wait()
+        second_life = asyncio.create_task(second.run())
+        second_collect = asyncio.create_task(keep_announcing(second, is_announced))
+        with pytest.raises(TakenOverError) as caught:
+            async with asyncio.timeout(DEADLINE_S):
+                await life
+        assert caught.value.exit_code == 3
+        await collect
+        await second.close()
+        await second_life
+        await second_collect
+
+    run(main())
+
+
+def test_after_kill_9_of_the_broker_the_session_is_made_anew(own_broker: LocalBroker) -> None:
+    async def main() -> None:
+        async with running(device(own_broker)) as peer:
+            await announced(peer)
+            own_broker.process.kill()
+            await peer.next_of(Disconnected)
+            assert not peer.session.is_connected
+            with pytest.raises(ConnectionLostError):
+                await peer.session.publish(INGEST, b"while away")
+            own_broker.process.start()
+            assert not (await peer.next_of(Connected)).session_present
+            assert await peer.session.publish(INGEST, b"back") == NO_SUBSCRIBERS
+            assert peer.session.counters.connections == 2
+
+    run(main())
+
+
+def test_what_is_outstanding_when_the_link_breaks_fails_and_is_not_sent_again(
+    own_broker: LocalBroker,
+) -> None:
+    async def main() -> None:
+        async with running(device(own_broker)) as peer:
+            await peer.next_of(Connected)
+            codes: list[int] = []
+            own_broker.process.kill()
+            for _ in range(30):
+                peer.session.send(INGEST, bytes(1000), codes.append)
+            waiting = peer.session.publish(INGEST, b"x")
+            await peer.next_of(Disconnected)
+            assert codes == [LOST] * 30
+            with pytest.raises(ConnectionLostError):
+                await waiting
+            own_broker.process.start()
+            await peer.next_of(Connected)
+            assert peer.session.in_flight == 0
+
+    run(main())
+
+
+def test_a_broker_that_is_not_there_is_tried_again(own_broker: LocalBroker) -> None:
+    async def main() -> None:
+        own_broker.process.stop()
+        async with running(device(own_broker)) as peer:
+            assert not peer.session.is_connected
+            own_broker.process.start()
+            await peer.next_of(Connected)
+
+    run(main())
+
+
+def test_a_frozen_broker_is_noticed_by_keepalive(own_broker: LocalBroker) -> None:
+    async def main() -> None:
+        options = SessionOptions("edge-frozen", keepalive_s=1, connect_timeout_s=1, backoff_s=FAST)
+        session = MqttSession(own_broker.settings("edge-scope-1"), options)
+        async with running(session) as peer:
+            await peer.next_of(Connected)
+            own_broker.process.freeze()
+            await peer.next_of(Disconnected)
+            own_broker.process.thaw()
+            await peer.next_of(Connected)
+
+    run(main())
+
+
+def test_close_ends_a_session_that_never_connected(own_broker: LocalBroker) -> None:
+    async def main() -> None:
+        own_broker.process.stop()
+        session = device(own_broker)
+        life = asyncio.create_task(session.run())
+        await session.close()
+        await life
+        assert [event async for event in session.events()] == []
+
+    run(main())
+
+
+def cut(session: MqttSession) -> None:
+    """Breaks the TCP connection without a DISCONNECT, as a pulled cable does."""
+    live = session.socket
+    assert live is not None
+    live.shutdown(2)
+
+
+async def keep_announcing(session: MqttSession, done: asyncio.Event) -> None:
+    async for event in session.events():
+        if isinstance(event, Connected):
+            with suppress(ConnectionLostError, TakenOverError):
+                await session.announce()
+                done.set()
