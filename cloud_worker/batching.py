@@ -66,20 +66,13 @@ class Batcher(Generic[T]):
         return oldest if len(self) >= self.limits.batch_size else oldest + self.limits.max_wait_s
 
     def take(self, now: float) -> list[T]:
-        """The next closed batch, at most `batch_size` items; empty while none is due."""
+        """The next closed batch, at most `batch_size` items; empty while none is due.
+
+        With `now` infinite everything is due: that is how a queue is emptied at the end.
+        """
         deadline = self.deadline
         if deadline is None or now < deadline:
             return []
-        return self._next_batch()
-
-    def take_all(self) -> list[list[T]]:
-        """Everything that waits, in batches and in order, due or not."""
-        batches = []
-        while len(self):
-            batches.append(self._next_batch())
-        return batches
-
-    def _next_batch(self) -> list[T]:
         batch: list[T] = []
         for queue in (self._urgent, self._routine):
             while queue and len(batch) < self.limits.batch_size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_group_larger_than_the_capacity_enters_an_empty_queue() -> None:
     batcher = Batcher[int](LIMITS)
     assert batcher.add(list(range(50)), is_urgent=False, now=0.0)
     assert not batcher.add([50], is_urgent=False, now=0.0)
-    assert sum(map(len, batcher.take_all())) == 50
+    assert sum(len(batch) for batch in iter(lambda: batcher.take(math.inf), [])) == 50
 
 
 @pytest.mark.parametrize("limits", [(0, 0.1, 4), (4, -1.0, 4), (4, 0.1, 3)])
@@ -94,7 +95,7 @@ def test_nothing_is_lost_reordered_or_late(seed: int, batch_size: int, max_wait_
             arrived.update((item, now) for item in group)
         collect()
         assert len(batcher) <= max(limits.capacity, 2 * batch_size)
-    for batch in batcher.take_all():
+    while batch := batcher.take(math.inf):
         taken.extend(batch)
     assert sorted(taken) == sorted(arrived)
     assert len(taken) == len(set(taken))

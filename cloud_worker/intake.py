@@ -1,0 +1,154 @@
+"""The shell around the `Receiver`: messages in, publishes and images out; it decides nothing.
+
+A payload that is malformed or disagrees with its topic is dropped and counted by cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+
+from cloud_worker.stamps import Stamps
+from service_runtime.boot import monotonic_s
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, Message
+from wire_protocol import codec
+from wire_protocol import machine_io as io
+from wire_protocol.codec import PeerError
+from wire_protocol.json_messages import Presence, Status, parse_json
+from wire_protocol.messages import Chunk, DeviceRelease, Offer, Probe
+from wire_protocol.receiver import Receiver
+from wire_protocol.topics import Kind, Topics
+
+#: MQTT reason codes for what our own session would not send.
+_QUOTA_EXCEEDED, _PACKET_TOO_LARGE = 0x97, 0x95
+
+
+class Intake:
+    """Feeds one Receiver; all methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        worker: str,
+        *,
+        receiver: Receiver,
+        session: MqttSession,
+        topics: Topics,
+        stamps: Stamps,
+        take_image: Callable[[io.Store | io.Fetch], None],
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._worker = worker
+        self._receiver = receiver
+        self._session = session
+        self._topics = topics
+        self._stamps = stamps
+        self._take_image = take_image
+        self._log = get_log("worker").bind(worker=worker)
+        self._events: deque[io.ReceiverEvent] = deque()
+        self._is_telling = False
+        self._timer: asyncio.TimerHandle | None = None
+        #: Device -> incarnation that is online: a late will of an earlier life does not count.
+        self._online: dict[str, str] = {}
+
+    def receive(self, message: Message) -> None:
+        """One MQTT message."""
+        parsed = self._topics.parse(message.topic)
+        if parsed is None:
+            self._drop("unknown_topic", message.topic)
+            return
+        levels = parsed.levels
+        try:
+            if parsed.kind is Kind.DEVICE_STATUS:
+                self._device_status(levels["device"], parse_json(Status, message.payload))
+                return
+            payload = codec.decode(message.payload)
+        except PeerError as error:
+            self._drop("malformed", message.topic, str(error))
+            return
+        if parsed.kind is Kind.OFFER and isinstance(payload, Offer):
+            self.tell(io.FromDevice(levels["site"], levels["device"], payload))
+        elif (
+            parsed.kind is Kind.INGEST
+            and levels["worker"] == self._worker
+            and isinstance(payload, Chunk | Probe | DeviceRelease)
+        ):
+            self.tell(io.FromDevice("", levels["device"], payload))
+        else:
+            self._drop("disagrees_with_topic", message.topic, type(payload).__name__)
+
+    def tell(self, event: io.ReceiverEvent) -> None:
+        """Tells the receiver and does what it wants; an event told meanwhile comes after."""
+        self._events.append(event)
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._events:
+                for effect in self._receiver.handle(self._events.popleft(), monotonic_s()):
+                    self._perform(effect)
+        finally:
+            self._is_telling = False
+        self._set_timer()
+
+    @property
+    def unfinished(self) -> int:
+        """Transfers that still owe their device an answer."""
+        return self._receiver.unfinished
+
+    def stop(self) -> None:
+        """No further ticks."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _perform(self, effect: io.ReceiverEffect) -> None:
+        match effect:
+            case io.Publish(token=token, topic=topic, payload=payload):
+                told = partial(self._published, token)
+                self._session.send(topic, payload, told, qos=effect.qos, expiry_s=effect.expiry_s)
+            case io.Stamp(image_id=image_id, stage=stage):
+                self._stamps.mark(image_id, stage)
+            case io.Store() | io.Fetch():
+                self._take_image(effect)
+
+    def _published(self, token: int, code: int) -> None:
+        if code == LOST:  # the session's Disconnected says it for all of them
+            return
+        own = {QUEUE_FULL: _QUOTA_EXCEEDED, TOO_LARGE: _PACKET_TOO_LARGE}
+        code = own.get(code, code)
+        if code >= 0x80:
+            self._drop("publish_refused", "", f"code 0x{code:02x}")
+        self.tell(io.Published(token, code))
+
+    def _device_status(self, device: str, status: Status) -> None:
+        if status.id != device or status.program != "edge":
+            self._drop("disagrees_with_topic", device, f"status of {status.program} {status.id}")
+        elif status.state is Presence.ONLINE:
+            self._online[device] = status.incarnation
+        elif self._online.get(device, status.incarnation) == status.incarnation:
+            self._online.pop(device, None)
+            self.tell(io.DeviceGone(device))
+
+    def _set_timer(self) -> None:
+        deadline = self._receiver.deadline
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return  # a tick that comes too early does no harm
+        self.stop()
+        loop = asyncio.get_running_loop()  # its time() is the monotonic clock in seconds
+        self._timer = loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.tell(io.Tick())
+
+    def _drop(self, cause: str, where: str, detail: str = "") -> None:
+        """Counts, and logs at 1, 2, 4, 8, ... so that a flood cannot fill the log."""
+        self.dropped[cause] += 1
+        count = self.dropped[cause]
+        if count & (count - 1) == 0:
+            self._log.warning("dropped", cause=cause, topic=where, detail=detail, count=count)

@@ -1,0 +1,267 @@
+"""The worker: takes images from microscopes and answers with diagnoses, every stage in order.
+
+    receive -> archive -> decode -> batch -> infer -> explain -> diagnose -> publish
+
+All it holds is soft state: it may be killed at any line. It never says "stored" before the archive
+has the bytes, and never publishes a diagnosis of an image that the archive does not have.
+Starting and stopping, in order, is `cloud_worker.service`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from cloud_worker.admission import Admission
+from cloud_worker.archive import Archive, ArchiveAwayError, UnknownBlobError
+from cloud_worker.decode import DecodeLimits
+from cloud_worker.diagnosis_message import Origin, diagnosis_message
+from cloud_worker.finding import Conclusion, Finding
+from cloud_worker.inference import ImageFailedError, Inference
+from cloud_worker.intake import Intake
+from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.offers import Offers
+from cloud_worker.opening import Opened, OpenRequest, open_image
+from cloud_worker.preprocess import Prepared
+from cloud_worker.publishing import Outgoing, Publisher
+from cloud_worker.refusal import Refusal
+from cloud_worker.settings import LimitSettings
+from cloud_worker.stamps import Stamps
+from cloud_worker.suspect import ChildLimits, open_suspect
+from service_runtime.boot import boot_id
+from service_runtime.log import get_log
+from wire_protocol import machine_io as io
+from wire_protocol.json_messages import Reason
+from wire_protocol.manifest import Manifest, Priority
+from wire_protocol.receiver import UNKNOWN_BLOB
+from wire_protocol.trace import Stage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in hand, without its bytes."""
+
+    key: int
+    site: str
+    device: str
+    attempt: int
+    manifest: Manifest
+    is_suspect: bool
+
+    @property
+    def is_urgent(self) -> bool:
+        """STAT overtakes routine in every queue."""
+        return self.manifest.priority is Priority.STAT
+
+
+class Worker:
+    """The stages. `intake`, `offers` and `publisher` are its ends on the wire."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        archive: Archive,
+        bundle: Bundle,
+        engine_name: str,
+        inference: Inference,
+        stamps: Stamps,
+        limits: LimitSettings,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        self.intake: Intake
+        self.offers: Offers
+        self.publisher: Publisher
+        self._archive = archive
+        self._bundle = bundle
+        self._conclusion = Conclusion(bundle)
+        self._engine_name = engine_name
+        self._inference = inference
+        self._stamps = stamps
+        self._limits = limits
+        self._tasks = tasks
+        self._archive_threads = ThreadPoolExecutor(limits.archive_threads, "archive")
+        self._decode_threads = ThreadPoolExecutor(limits.decode_threads, "decode")
+        self._unpublished = Admission(limits.unpublished_images)
+        self._decoded = Admission(limits.decoded_images)
+        self._one_suspect = asyncio.Lock()
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._log = get_log("worker").bind(worker=name)
+
+    # --- receive ------------------------------------------------------------------------------
+
+    def take_image(self, effect: io.Store | io.Fetch) -> None:
+        """The receiver has a whole image (or its name in the archive): start its way here."""
+        image = Image(
+            effect.key,
+            effect.site,
+            effect.device,
+            effect.attempt,
+            effect.manifest,
+            effect.suspect,
+        )
+        data = effect.data if isinstance(effect, io.Store) else None
+        self.counts["received" if data is not None else "read_back"] += 1
+        name = f"image {image.manifest.image_id}"
+        task = self._tasks.create_task(self._handle(image, data), name=name)
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+
+    @property
+    def in_hand(self) -> int:
+        """Images between their last byte and the PUBACK of their diagnosis."""
+        return len(self._in_hand)
+
+    async def _handle(self, image: Image, data: bytes | bytearray | None) -> None:
+        """One image from its bytes to the PUBACK of its diagnosis."""
+        if data is None:
+            data = await self._read_back(image)
+            if data is None:
+                return
+            archived = None
+        else:
+            archived = self._tasks.create_task(self._put(image, data))
+        async with self._unpublished.enter(is_urgent=image.is_urgent):
+            async with self._decoded.enter(is_urgent=image.is_urgent):
+                opened = await self._decode(image, data)
+                del data
+                self._free(image, archived)
+                finding = await self._infer_and_explain(image, opened.prepared)
+            if archived is not None and not await archived:
+                self._stamps.forget(image.manifest.image_id)
+                return
+            await self._publish(image, opened.thumbnail, finding)
+
+    # --- archive ------------------------------------------------------------------------------
+
+    async def _put(self, image: Image, data: bytes | bytearray) -> bool:
+        """Durable in the archive, beside the decoding; False where the archive is away."""
+        put = partial(self._archive.put, image.site, image.device, image.manifest, data)
+        try:
+            result = await self._in_thread(self._archive_threads, put)
+        except ArchiveAwayError as error:
+            self.counts["put_failed"] += 1
+            self.intake.tell(io.PutFailed(image.key, permanent=False, reason="archive_away"))
+            self.offers.archive_failed(error)
+            return False
+        if result.is_conflict:
+            self.counts["conflicts"] += 1
+            self._log.error("image_id_conflict", image_id=image.manifest.image_id)
+        self.intake.tell(io.Put(image.key))
+        return True
+
+    async def _read_back(self, image: Image) -> bytes | None:
+        """The bytes of an image that was stored before; None where they cannot be had."""
+        read = partial(self._archive.read, image.manifest.sha256)
+        try:
+            data = await self._in_thread(self._archive_threads, read)
+        except UnknownBlobError as error:
+            self.counts["unknown_blobs"] += 1
+            failed = io.PutFailed(image.key, True, UNKNOWN_BLOB, str(error))
+        except ArchiveAwayError as error:
+            failed = io.PutFailed(image.key, False, "archive_away")
+            self.offers.archive_failed(error)
+        else:
+            self.intake.tell(io.Fetched(image.key, len(data)))
+            return data
+        self.intake.tell(failed)
+        return None
+
+    def _free(self, image: Image, archived: asyncio.Task[bool] | None) -> None:
+        """Tells the pool that neither archive nor decoder needs the bytes any more."""
+        if archived is None:
+            self.intake.tell(io.Freed(image.key))
+        else:
+            archived.add_done_callback(lambda _: self.intake.tell(io.Freed(image.key)))
+
+    # --- decode -------------------------------------------------------------------------------
+
+    async def _decode(self, image: Image, data: bytes | bytearray) -> Opened:
+        """Thumbnail and prepared field; a suspect image alone, in a child process."""
+        request = OpenRequest(
+            image_id=image.manifest.image_id,
+            um_per_px=image.manifest.um_per_px,
+            preprocessing=self._bundle.card.preprocessing,
+            limits=DecodeLimits(max_pixels=self._limits.max_pixels),
+        )
+        if image.is_suspect:
+            child = ChildLimits(self._limits.suspect_s, self._limits.suspect_bytes)
+            async with self._one_suspect:
+                opened = await asyncio.to_thread(open_suspect, data, request, child)
+        else:
+            opened = await self._in_thread(self._decode_threads, partial(open_image, data, request))
+        self._stamps.mark(image.manifest.image_id, Stage.DECODED)
+        return opened
+
+    # --- batch, infer, explain, diagnose --------------------------------------------------------
+
+    async def _infer_and_explain(self, image: Image, prepared: Prepared | Refusal) -> Finding:
+        """The finding with its map; an image that the network fails on is refused by name."""
+        if isinstance(prepared, Refusal):
+            return self._conclusion.refuse(prepared)
+        image_id = image.manifest.image_id
+        try:
+            inferred = await self._inference.infer(prepared, is_urgent=image.is_urgent)
+        except ImageFailedError as error:
+            self._log.error("inference_failed", image_id=image_id, problem=str(error))
+            text = "the network could not be run on this image. Take it again; tell the operator."
+            return self._conclusion.refuse(Refusal(Reason.INFERENCE_FAILED, text))
+        self._stamps.mark(image_id, Stage.BATCHED, inferred.batched_ns)
+        self._stamps.mark(image_id, Stage.INFERRED, inferred.inferred_ns)
+        finish = partial(self._conclusion.finish, prepared, inferred.outputs)
+        finding = await self._in_thread(self._decode_threads, finish)
+        self._stamps.mark(image_id, Stage.EXPLAINED)
+        return finding
+
+    # --- publish ------------------------------------------------------------------------------
+
+    async def _publish(self, image: Image, thumbnail: bytes | None, finding: Finding) -> None:
+        """Thumbnail, then diagnosis, until the broker has it; then this worker's trace."""
+        manifest = image.manifest
+        published_ns = self._stamps.mark(manifest.image_id, Stage.PUBLISHED)
+        latency_ms = None
+        if manifest.boot_id == boot_id():  # else the two clocks cannot be compared here
+            latency_ms = round((published_ns - manifest.captured_ns) / 1e6, 1)
+        diagnosis = diagnosis_message(
+            finding.decision,
+            manifest,
+            self._bundle,
+            engine_name=self._engine_name,
+            origin=Origin(image.site, image.device, self.name, f"{image.attempt:016x}"),
+            ood_percentile=finding.ood_percentile,
+            latency_ms=latency_ms,
+        )
+        await self.publisher.publish(
+            Outgoing(image.site, image.device, manifest.image_id, thumbnail, diagnosis.to_bytes())
+        )
+        self.counts[diagnosis.outcome.value] += 1
+        fragment = self._stamps.take(manifest.image_id, image.attempt, manifest.size_bytes)
+        self.publisher.publish_trace(self.name, fragment)
+        self._log.info(
+            "published",
+            image_id=manifest.image_id,
+            device=image.device,
+            outcome=diagnosis.outcome.value,
+            result=diagnosis.result,
+            reason=diagnosis.reason,
+            latency_ms=latency_ms,
+        )
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+    def close(self) -> None:
+        """Lets what is still in hand go; its device asks for it again."""
+        for task in self._in_hand:
+            task.cancel()
+        for threads in (self._archive_threads, self._decode_threads):
+            threads.shutdown(wait=False, cancel_futures=True)

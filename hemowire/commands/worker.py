@@ -1,0 +1,77 @@
+"""`hemowire worker`: a classifying worker; its stages are `cloud_worker.worker`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `hemowire worker`."""
+    parser.add_argument("--config", type=Path, required=True, help="a TOML file (worker.toml)")
+    parser.add_argument("--bundle", help="a bundle's name or folder, instead of the file's")
+    parser.add_argument(
+        "--engine", choices=("auto", "openvino", "torch"), help="instead of the file's"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs until SIGINT or SIGTERM.
+
+    0 after a clean stop; 2 wrong settings, model, archive or account; 3 a second client took our
+    id; 1 what a restart may mend (a broken engine, a bug).
+    """
+    import asyncio
+
+    from cloud_worker.archive import ArchiveAwayError
+    from cloud_worker.engines.engine import EngineUnavailableError
+    from cloud_worker.inference import EngineBrokenError
+    from cloud_worker.models.bundle import NoSuchBundleError
+    from cloud_worker.models.bundle_folder import BundleRefusedError
+    from cloud_worker.models.registry import UnknownArchitectureError
+    from cloud_worker.service import run_worker
+    from cloud_worker.settings import WorkerSettings
+    from service_runtime.log import configure_logging
+    from service_runtime.mqtt_types import FatalMqttError, SubscribeRefusedError
+    from service_runtime.settings import SettingsError, load_settings
+    from service_runtime.signals import stop_on_signals
+
+    overrides = {"model.bundle": args.bundle, "model.engine": args.engine}
+    try:
+        settings = load_settings(WorkerSettings, args.config, overrides=overrides)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    configure_logging(settings.log_level)
+
+    async def main() -> None:
+        with stop_on_signals() as stop:
+            await run_worker(settings, stop)
+
+    known = (
+        ArchiveAwayError,
+        BundleRefusedError,
+        EngineBrokenError,
+        EngineUnavailableError,
+        FatalMqttError,
+        NoSuchBundleError,
+        SubscribeRefusedError,
+        UnknownArchitectureError,
+    )
+    code = 0
+    try:
+        asyncio.run(main())
+    except* known as group:
+        for leaf in _leaves(group):
+            print(f"hemowire worker: {leaf}", file=sys.stderr)
+            mine = 1 if isinstance(leaf, EngineBrokenError) else getattr(leaf, "exit_code", 2)
+            code = max(code, mine)
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
