@@ -1,0 +1,58 @@
+"""`hemowire train`: train a model bundle by a recipe, on a data set or on simulated smears."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+SIMULATED = "simulated"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire train`."""
+    parser.add_argument("--recipe", default="synthetic5", help="synthetic5, ball4 or a TOML file")
+    parser.add_argument(
+        "--data",
+        default=SIMULATED,
+        help=f"a folder per class, a CSV manifest, or '{SIMULATED}' to render by the recipe",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument("--arch", help="densenet121 or resnet34 (default: the recipe's)")
+    parser.add_argument("--epochs", type=int, help="epochs of the recipe's last stage")
+    parser.add_argument("--resume", action="store_true", help="go on from the last epoch")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 2 where recipe, options or data are wrong."""
+    from cloud_worker.models.registry import UnknownArchitectureError, architecture
+    from training.data import DataError
+    from training.recipe import RecipeError, load_recipe
+    from training.stages import ResumeError
+
+    try:
+        recipe = load_recipe(args.recipe)
+        if args.arch:
+            recipe = recipe.model_copy(update={"architecture": architecture(args.arch).name})
+        if args.epochs is not None:
+            if args.epochs < 1:
+                raise RecipeError(f"--epochs {args.epochs}: at least 1")
+            recipe = recipe.with_epochs(args.epochs)
+        from training.session import train
+
+        train(recipe, args.data, args.out, command=_command(args), resume=args.resume)
+    except (RecipeError, DataError, ResumeError, UnknownArchitectureError) as error:
+        for line in str(error).splitlines():
+            print(f"hemowire train: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command without paths of this machine: what another one needs to repeat it."""
+    words = ["hemowire", "train", "--recipe", Path(args.recipe).stem]
+    words += ["--data", args.data if args.data == SIMULATED else "DIR", "--out", "BUNDLE"]
+    words += ["--arch", args.arch] if args.arch else []
+    words += ["--epochs", str(args.epochs)] if args.epochs else []
+    return shlex.join(words)

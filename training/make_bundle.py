@@ -1,0 +1,298 @@
+"""One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.models.bundle_writing import write_bundle
+from cloud_worker.models.card import (
+    BundleCard,
+    Metric,
+    OutOfDistribution,
+    Preprocessing,
+    Recipe,
+    TrainingData,
+)
+from cloud_worker.models.export import rounded_copy, weights_of
+from cloud_worker.ood import fit_ood, percentile_table
+from cloud_worker.preprocess import normalise
+from training import baseline
+from training.calibrate import fit_temperature, fit_thresholds
+from training.data import Sample
+from training.images import CELL_TYPES, ImageSet, load_cells, load_images
+from training.metrics import (
+    Numbers,
+    balanced_accuracy_interval,
+    confusion,
+    macro_f1,
+    recalls,
+    softmax,
+)
+from training.recipe import Stage, TrainingRecipe
+from training.split import Parts, describe
+from training.stages import Lesson, Progress, hide_corner, run_stages, use_cores
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The network's outputs per image, pooled over its tiles."""
+
+    logits: NDArray[np.float64]
+    features: NDArray[np.float32]
+    """Per tile: the distance is computed per tile and then pooled."""
+
+
+def make_bundle(
+    recipe: TrainingRecipe,
+    parts: Parts,
+    root: Path,
+    out: Path,
+    *,
+    command: str,
+    resume: bool = False,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Bundle:
+    """Train, calibrate, measure on the test part and write the bundle."""
+    use_cores()
+    names = [kind.name for kind in recipe.classes]
+    preprocessing = _first_preprocessing(recipe)
+    say("reading the training images")
+    train = load_images(parts.train, names, preprocessing)
+    preprocessing = _with_colours(preprocessing, train.tiles)
+
+    def lesson_of(stage: Stage) -> Lesson:
+        if stage.learns == "cell_types":
+            tiles, labels = load_cells(parts.train, root, preprocessing, stage.height_px)
+            return Lesson(tiles, labels, len(CELL_TYPES), balance=0.5)
+        return Lesson(train.tiles, train.labels, len(names), balance=1.0)
+
+    checkpoint = out.with_name(f"{out.name}.training") / "checkpoint.pt"
+    trained = run_stages(recipe, preprocessing, lesson_of, checkpoint, resume=resume, tell=tell)
+    # What is measured is what is stored: half-precision weights.
+    network = rounded_copy(trained, weights_of(trained, half=True))
+    say("reading the calibration and test images")
+    calibration = load_images(parts.calibration, names, preprocessing)
+    test = load_images(parts.test, names, preprocessing)
+    say("calibrating and measuring")
+    return _write(
+        recipe,
+        parts,
+        out,
+        command=command,
+        preprocessing=preprocessing,
+        network=network,
+        sets=(train, calibration, test),
+    )
+
+
+def _write(
+    recipe: TrainingRecipe,
+    parts: Parts,
+    out: Path,
+    *,
+    command: str,
+    preprocessing: Preprocessing,
+    network: nn.Module,
+    sets: tuple[ImageSet, ImageSet, ImageSet],
+) -> Bundle:
+    train, calibration, test = sets
+    fitted_on = f"calibration part, {len(parts.calibration)} images"
+    held = answer(network, calibration, preprocessing)
+    held_labels = image_labels(calibration)
+    temperature = fit_temperature(held.logits, held_labels, fitted_on)
+    p = softmax(held.logits, temperature.temperature)
+    meanings = [kind.meaning for kind in recipe.classes]
+    thresholds = fit_thresholds(p, held_labels, meanings, recipe.calibration, fitted_on)
+
+    some = _evenly(train, 2000)
+    seen = answer(network, some, preprocessing)
+    ood = fit_ood(seen.features, some.labels, recipe.calibration.ood_dims)
+    distances = pooled(ood.distances(held.features), calibration)
+    far = OutOfDistribution(
+        dims=len(ood.variances),
+        percentiles=percentile_table(distances),
+        threshold=float(np.percentile(distances, recipe.calibration.ood_percentile)),
+        fitted_on=f"train part ({len(some.labels)} tiles); threshold on {fitted_on}",
+    )
+    probabilities = softmax(answer(network, test, preprocessing).logits, temperature.temperature)
+    by_colour = baseline.answer_by_colour(
+        _colours(train, preprocessing), train.labels, _colours(test, preprocessing)
+    )
+    metrics = [
+        *figures(parts.test, image_labels(test), probabilities, recipe, ""),
+        _colour_figure(parts.test, test, by_colour, len(recipe.classes)),
+    ]
+    card = BundleCard(
+        architecture=recipe.architecture,
+        task=recipe.task,
+        classes=recipe.classes,
+        preprocessing=preprocessing,
+        calibration=temperature,
+        thresholds=thresholds,
+        ood=far,
+        training_data=TrainingData(
+            kind=recipe.data.kind,
+            name=recipe.data.name,
+            licence=recipe.data.licence,
+            credit=recipe.data.credit,
+            grouped_by=recipe.data.grouped_by,
+            splits={name: describe(samples) for name, samples in parts.named().items()},
+            notes=recipe.data.notes,
+        ),
+        recipe=Recipe(
+            name=recipe.name,
+            command=command,
+            seeds={"training": recipe.seed, "split": recipe.split.seed, **_data_seed(recipe)},
+            settings=_settings(recipe),
+            initial_weights="random",
+        ),
+        metrics=tuple(metrics),
+        limits_of_use=recipe.limits_of_use,
+    )
+    return write_bundle(out, network, card, ood_tensors=ood.tensors())
+
+
+def answer(network: nn.Module, images: ImageSet, preprocessing: Preprocessing) -> Answers:
+    """Run the network over all tiles in float32 and pool the logits per image."""
+    logits, features = [], []
+    with torch.inference_mode():
+        for start in range(0, len(images.labels), 16):
+            batch = normalise(images.tiles[start : start + 16], preprocessing)
+            outputs = network(torch.from_numpy(batch).to(memory_format=torch.channels_last))
+            logits.append(outputs[0].numpy())
+            features.append(outputs[1].numpy())
+    return Answers(pooled(np.concatenate(logits), images), np.concatenate(features))
+
+
+def pooled(values: NDArray[np.floating], images: ImageSet) -> NDArray[np.float64]:
+    """Area-weighted mean per image of values per tile."""
+    weights = images.weights.reshape(-1, *([1] * (values.ndim - 1)))
+    total = np.zeros((int(images.image.max()) + 1, *values.shape[1:]))
+    np.add.at(total, images.image, values * weights)
+    return total
+
+
+def image_labels(images: ImageSet) -> Numbers:
+    """The class number of each image."""
+    _, first = np.unique(images.image, return_index=True)
+    return images.labels[first]
+
+
+def figures(
+    samples: Sequence[Sample],
+    labels: Numbers,
+    p: NDArray[np.float64],
+    recipe: TrainingRecipe,
+    split_note: str,
+) -> list[Metric]:
+    """The card's metrics of one set of images."""
+    count, classes = len(labels), len(recipe.classes)
+    split = f"test, by {_group_word(recipe)}{split_note}"
+    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
+    answers = p.argmax(axis=1)
+    table = confusion(labels, answers, classes)
+    balanced = balanced_accuracy_interval(labels, answers, groups, classes)
+    found = [
+        Metric(
+            name="balanced_accuracy",
+            value=balanced.value,
+            low=balanced.low,
+            high=balanced.high,
+            images=count,
+            split=split,
+            method="bootstrap over groups, 1000 draws; largest probability counts as the answer",
+        ),
+        Metric(name="macro_f1", value=macro_f1(table), images=count, split=split),
+    ]
+    for kind, recall in zip(recipe.classes, recalls(table), strict=True):
+        found.append(
+            Metric(
+                name=f"recall_{kind.key}",
+                value=recall.value,
+                low=recall.low,
+                high=recall.high,
+                images=int(table[recipe.classes.index(kind)].sum()),
+                split=split,
+                method="Wilson",
+            )
+        )
+    return found
+
+
+def _colour_figure(
+    samples: Sequence[Sample], test: ImageSet, answers: Numbers, classes: int
+) -> Metric:
+    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
+    whole = balanced_accuracy_interval(test.labels, answers, groups[test.image], classes)
+    return Metric(
+        name="mean_rgb_balanced_accuracy",
+        value=whole.value,
+        low=whole.low,
+        high=whole.high,
+        images=len(samples),
+        split="test, the same images",
+        method="support vector machine on mean R, G, B alone; bootstrap over groups",
+    )
+
+
+def _colours(images: ImageSet, preprocessing: Preprocessing) -> NDArray[np.float64]:
+    hidden = np.stack([hide_corner(tile, preprocessing) for tile in images.tiles])
+    return baseline.mean_colours(hidden)
+
+
+def _evenly(images: ImageSet, most: int) -> ImageSet:
+    step = max(1, -(-len(images.labels) // most))
+    return ImageSet(
+        images.tiles[::step],
+        images.labels[::step],
+        np.arange(len(images.labels[::step])),
+        np.ones(len(images.labels[::step])),
+    )
+
+
+def _first_preprocessing(recipe: TrainingRecipe) -> Preprocessing:
+    shape = recipe.input
+    return Preprocessing(
+        height_px=shape.height_px,
+        width_px=shape.width_px,
+        um_per_px=shape.um_per_px,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        masked_corner_px=shape.masked_corner_px,
+        tile_overlap=shape.tile_overlap,
+    )
+
+
+def _with_colours(preprocessing: Preprocessing, tiles: NDArray[np.uint8]) -> Preprocessing:
+    some = tiles[:: max(1, len(tiles) // 300)].reshape(-1, 3) / 255.0
+    mean, std = (tuple(round(float(v), 4) for v in s) for s in (some.mean(0), some.std(0)))
+    return preprocessing.model_copy(update={"mean": mean, "std": std})
+
+
+def _settings(recipe: TrainingRecipe) -> dict[str, str | int | float | bool]:
+    """The recipe's stages and augmentation as flat values, for the card."""
+    flat: dict[str, str | int | float | bool] = {}
+    for stage in recipe.stages:
+        for key, value in stage.model_dump(exclude={"name"}).items():
+            flat[f"stage.{stage.name}.{key}"] = value
+    for key, value in recipe.augmentation.model_dump().items():
+        flat[f"augmentation.{key}"] = value if not isinstance(value, tuple) else str(value)
+    return flat
+
+
+def _data_seed(recipe: TrainingRecipe) -> dict[str, int]:
+    simulated = recipe.data.simulated
+    return {"simulator": simulated.seed} if simulated else {}
+
+
+def _group_word(recipe: TrainingRecipe) -> str:
+    return recipe.data.grouped_by.partition(":")[0].partition(";")[0]

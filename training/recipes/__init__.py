@@ -1,0 +1,1 @@
+"""Recipes: how each bundle is trained, as TOML; a recipe holds no results."""

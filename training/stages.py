@@ -1,0 +1,276 @@
+"""The training loop: stages of epochs with one input size each, resumable after every epoch.
+
+Shuffling and augmentation depend on (seed, stage, epoch) alone, so a resumed run sees the batches that
+an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cloud_worker.models.card import Preprocessing
+from cloud_worker.models.registry import architecture, build_network
+from cloud_worker.preprocess import normalise
+from training.augment import augment, cut_part
+from training.recipe import Augmentation, Stage, TrainingRecipe
+
+Tiles = NDArray[np.uint8]
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one stage learns: tiles, the number of each one's class, and how many classes there are."""
+
+    tiles: Tiles
+    labels: Numbers
+    classes: int
+    balance: float
+    """1 shows every class equally often, 0 as often as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Said after each batch."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    accuracy: float
+
+
+class ResumeError(ValueError):
+    """The checkpoint belongs to another recipe."""
+
+
+def run_stages(
+    recipe: TrainingRecipe,
+    preprocessing: Preprocessing,
+    lesson_of: Callable[[Stage], Lesson],
+    checkpoint: Path,
+    *,
+    resume: bool,
+    tell: Callable[[Progress], None],
+) -> nn.Module:
+    """Train through all stages and return the network with the recipe's classes.
+
+    Each stage starts from the trunk of the one before; `lesson_of` is asked for its data when it
+    begins. The checkpoint is replaced after every epoch.
+    """
+    torch.manual_seed(recipe.seed)
+    signature = recipe.model_dump_json()
+    saved = _load_checkpoint(checkpoint, signature) if resume and checkpoint.is_file() else None
+    trunk: dict[str, torch.Tensor] = saved["trunk"] if saved else {}
+    network: nn.Module | None = None
+    for number, stage in enumerate(recipe.stages):
+        if saved is not None and number < saved["stage"]:
+            continue
+        lesson = lesson_of(stage)
+        network = build_network(recipe.architecture, lesson.classes)
+        head = architecture(recipe.architecture).head
+        network.load_state_dict(
+            {**network.state_dict(), **_without_head(trunk, head, network)}, strict=True
+        )
+        start = 0
+        run = _StageRun(network, lesson, recipe, preprocessing, number=number)
+        if saved is not None and number == saved["stage"]:
+            start = run.restore(saved)
+            saved = None
+        for epoch in range(start, stage.epochs):
+            run.train_epoch(epoch, tell)
+            run.save(checkpoint, signature, epoch + 1, trunk)
+        trunk = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    if network is None:
+        raise ResumeError(f"{checkpoint}: its stage is not in the recipe")
+    return network.eval()
+
+
+def _without_head(
+    trunk: dict[str, torch.Tensor], head: str, network: nn.Module
+) -> dict[str, torch.Tensor]:
+    """The trunk's tensors, and the head's too where they fit: both stages learned the same classes."""
+    own = network.state_dict()
+    return {
+        name: tensor
+        for name, tensor in trunk.items()
+        if not name.startswith(f"{head}.") or own[name].shape == tensor.shape
+    }
+
+
+class _StageRun:
+    """One stage's network, optimiser and schedule."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        lesson: Lesson,
+        recipe: TrainingRecipe,
+        preprocessing: Preprocessing,
+        *,
+        number: int,
+    ) -> None:
+        stage = recipe.stages[number]
+        self.network = network.to(memory_format=torch.channels_last)
+        self.stage, self.lesson, self.number = stage, lesson, number
+        self.preprocessing, self.recipe = preprocessing, recipe
+        self.batches = max(1, len(lesson.labels) // stage.batch)
+        # Biases and batch normalisation are not decayed.
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": stage.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=stage.learning_rate,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=stage.learning_rate,
+            total_steps=self.batches * stage.epochs + 1,
+            pct_start=0.15,
+        )
+        self.loss = nn.CrossEntropyLoss(label_smoothing=stage.label_smoothing)
+
+    def train_epoch(self, epoch: int, tell: Callable[[Progress], None]) -> None:
+        """One pass over the data."""
+        self.network.train()
+        losses: list[float] = []
+        right = seen = 0
+        for index, (images, labels) in enumerate(self._batches(epoch)):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = self.network(images)[0]
+            loss = self.loss(logits.float(), labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            self.schedule.step()
+            losses.append(float(loss.detach()))
+            right += int((logits.argmax(1) == labels).sum())
+            seen += len(labels)
+            recent = float(np.mean(losses[-50:]))
+            tell(
+                Progress(
+                    self.stage.name,
+                    epoch + 1,
+                    self.stage.epochs,
+                    index + 1,
+                    self.batches,
+                    recent,
+                    right / seen,
+                )
+            )
+
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rng = np.random.default_rng([self.recipe.seed, self.number, epoch])
+        order = balanced_order(self.lesson.labels, self.lesson.balance, rng)
+        chunks = [
+            order[i * self.stage.batch : (i + 1) * self.stage.batch] for i in range(self.batches)
+        ]
+        seeds = rng.integers(1 << 62, size=len(chunks))
+
+        def make(chunk: Numbers, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+            own = np.random.default_rng(seed)
+            tiles = np.stack([self._changed(self.lesson.tiles[i], own) for i in chunk])
+            images = torch.from_numpy(normalise(tiles, self.preprocessing))
+            labels = torch.from_numpy(self.lesson.labels[chunk])
+            return images.to(memory_format=torch.channels_last), labels
+
+        # One batch is prepared while the one before is learned.
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(make, chunks[0], int(seeds[0]))
+            for chunk, seed in zip(chunks[1:], seeds[1:], strict=True):
+                ready = ahead.result()
+                ahead = pool.submit(make, chunk, int(seed))
+                yield ready
+            yield ahead.result()
+
+    def _changed(self, tile: Tiles, rng: np.random.Generator) -> Tiles:
+        tile = hide_corner(tile, self.preprocessing)
+        tile = cut_part(tile, self.stage.height_px, self.stage.width_px, rng)
+        by: Augmentation = self.recipe.augmentation
+        return augment(tile, by, rng)
+
+    def save(
+        self, checkpoint: Path, signature: str, epochs_done: int, trunk: dict[str, torch.Tensor]
+    ) -> None:
+        """Replace the checkpoint file in one step."""
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        partial = checkpoint.with_suffix(".partial")
+        torch.save(
+            {
+                "recipe": signature,
+                "stage": self.number,
+                "epochs_done": epochs_done,
+                "trunk": trunk,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+            },
+            partial,
+        )
+        partial.replace(checkpoint)
+
+    def restore(self, saved: dict[str, Any]) -> int:
+        """Take up a checkpoint of this stage; returns the epochs that are done."""
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        return int(saved["epochs_done"])
+
+
+def balanced_order(labels: Numbers, balance: float, rng: np.random.Generator) -> Numbers:
+    """As many indices as there are labels, shuffled; each class's share is between its own and equal.
+
+    No index comes twice before all of its class have come once.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = (1.0 / counts) ** balance * counts
+    quotas = np.round(shares / shares.sum() * len(labels)).astype(int)
+    picks = []
+    for kind, quota in zip(classes, quotas, strict=True):
+        members = np.flatnonzero(labels == kind)
+        rounds = [rng.permutation(members) for _ in range(-(-quota // len(members)))]
+        if rounds:
+            picks.append(np.concatenate(rounds)[:quota])
+    return np.asarray(rng.permutation(np.concatenate(picks)), np.int64)
+
+
+def hide_corner(tile: Tiles, preprocessing: Preprocessing) -> Tiles:
+    """The tile with its masked corner in the mean colour, so that no flip brings it into view."""
+    side = preprocessing.masked_corner_px
+    if not side:
+        return tile
+    tile = tile.copy()
+    tile[-side:, -side:] = np.round(np.array(preprocessing.mean) * 255).astype(np.uint8)
+    return tile
+
+
+def use_cores() -> int:
+    """Let torch use the cores of this process and OpenCV one; returns their number."""
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(cores)
+    cv2.setNumThreads(1)
+    return cores
+
+
+def _load_checkpoint(checkpoint: Path, signature: str) -> dict[str, Any]:
+    saved: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    if saved["recipe"] != signature:
+        raise ResumeError(f"{checkpoint} was made with another recipe; train without --resume")
+    return saved
