@@ -13,6 +13,7 @@ from wire_protocol.messages import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, PACKET_OVER
 RATE_PERIOD_S = 2.0
 MIN_RTT_PERIOD_S = 30.0
 SHORTEST_RTT_S = 1e-4
+LONGEST_DRAIN_S = 30.0
 
 
 class Pace:
@@ -74,9 +75,9 @@ class Pace:
         return max(self.chunk_bytes(), int(rate * (self.min_rtt + self._settings.window_s)))
 
     def drain_s(self) -> float:
-        """How long what is in flight needs at the present rate."""
+        """How long what is in flight needs at the present rate, within reason."""
         rate = self.rate
-        return self.in_flight / rate if rate else 0.0
+        return min(self.in_flight / rate, LONGEST_DRAIN_S) if rate else 0.0
 
     def app_limited(self) -> bool:
         """Whether less is in flight than the window allows, so that a sample says little."""
@@ -92,11 +93,16 @@ class Pace:
         elif rtt_s < self._min_rtt_now:
             self._min_rtt_now = rtt_s
 
+    def _first_rate(self) -> float:
+        """The rate that the first window stands for."""
+        s = self._settings
+        return s.window_first_bytes / (self.min_rtt + s.window_s)
+
     def sample_rate(self, size: int, elapsed_s: float, limited: bool, now: float) -> None:
         """`size` bytes were delivered in `elapsed_s`; `limited`: there was too little to send."""
         rate = size / max(elapsed_s, SHORTEST_RTT_S)
-        if limited and rate <= self.rate:
-            return
+        if limited and rate <= (self.rate or self._first_rate()):
+            return  # a few bytes that went alone say nothing of a slow link
         if now - self._rate_since >= RATE_PERIOD_S:
             if self._rate_now:
                 self._rate_before = self._rate_now
