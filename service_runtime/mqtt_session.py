@@ -248,13 +248,14 @@ class MqttSession:
         if status is not None:
             self._presence = replace(self._presence, status=status)
         payload = self._presence.status.to_bytes()
+        self._announced = True  # from here on the broker may hold it: an end must take it back
         code = await self.publish(self._presence.topic, payload, retain=True)
         if code == NOT_AUTHORISED:
             fault = NotAuthorisedError(f"not allowed to publish on {self._presence.topic}")
             if self._link is not None:
                 self._link.fail(fault)
             raise fault
-        self._announced = self._has_announced = True
+        self._has_announced = True
 
     # --- connection ---------------------------------------------------------------------------
 
@@ -285,7 +286,8 @@ class MqttSession:
         self.counters.connections += 1
         self._log.info("mqtt_connected", session_present=opened.session_present)
         if self._presence is not None and self._has_announced:
-            link.subscribe([Subscription(self._presence.topic)])  # see _was_taken_over
+            # See _was_taken_over. QoS 0: a kept session must not queue an earlier life's status.
+            link.subscribe([Subscription(self._presence.topic, qos=0)])
         self._put(opened)
         reason = "stopped"
         try:
