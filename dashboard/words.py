@@ -59,3 +59,13 @@ def age_words(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d}"
     return f"{whole // 86_400} d"
+
+
+def printable(text: str) -> str:
+    """Without control characters: a message must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def with_warning(text: str) -> str:
+    """The text with the research-use warning, once."""
+    return text if "research use only" in text.lower() else f"{text} {RESEARCH_USE_ONLY}"

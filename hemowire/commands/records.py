@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs one action; 2 for wrong settings, 1 where reconcile finds something, 3 taken over."""
     from dashboard.blobs import ArchiveAway
     from dashboard.engine import StoreError
+    from dashboard.records import run_records
     from dashboard.settings import RecordsSettings
     from service_runtime.log import configure_logging
-    from service_runtime.mqtt_types import FatalMqttError
+    from service_runtime.program import run_program
     from service_runtime.settings import SettingsError, load_settings
 
     try:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         configure_logging(settings.log_level)
         match args.action:
             case "run":
-                return asyncio.run(_serve(settings))
+                return run_program(partial(run_records, settings))
             case "reconcile":
                 return _reconcile(settings, as_json=args.json)
             case "list":
@@ -57,22 +58,6 @@ def run(args: argparse.Namespace) -> int:
     except ArchiveAway as error:
         print(f"hemowire records: archive {settings.archive_url}: {error}", file=sys.stderr)
         return 2
-    except ExceptionGroup as group:
-        fatal, rest = group.split(FatalMqttError)
-        if fatal is None or rest is not None:
-            raise
-        for fault in fatal.exceptions:
-            print(f"hemowire records: {fault}", file=sys.stderr)
-        return max(getattr(fault, "exit_code", 2) for fault in fatal.exceptions)
-
-
-async def _serve(settings: RecordsSettings) -> int:
-    from dashboard.records import run_records
-    from service_runtime.signals import stop_on_signals
-
-    with stop_on_signals() as stop:
-        await run_records(settings, stop)
-    return 0
 
 
 def _reconcile(settings: RecordsSettings, *, as_json: bool) -> int:

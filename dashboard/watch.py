@@ -1,0 +1,176 @@
+"""The hematologist's terminal: shows diagnoses as they come and stamps each as shown; it answers and changes nothing.
+
+Its session is kept by the broker: what comes while it is away is shown when it is back. A result
+is acknowledged after it was shown, and shown once (same image and model) by one running terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from dashboard.settings import WatchSettings
+from dashboard.watch_list import Entry, WatchList
+from dashboard.watch_screen import plain_line, screen
+from dashboard.words import RESEARCH_USE_ONLY
+from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, monotonic_s, wall_time
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import Connected, Disconnected, Message, MqttError, Subscription
+from service_runtime.session_roles import watch_session
+from wire_protocol.codec import PeerError
+from wire_protocol.json_messages import Diagnosis, TraceFragment, parse_json
+from wire_protocol.topics import Kind, Topics
+from wire_protocol.trace import Stage
+
+REDRAW_EVERY_S: Final = 0.25
+
+
+class Form(StrEnum):
+    """How results are shown."""
+
+    LIVE = "live"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+class Watch:
+    """The program around one session and one screen."""
+
+    def __init__(self, settings: WatchSettings, form: Form, count: int | None) -> None:
+        self._settings = settings
+        self._form = form
+        self._count = count
+        self._topics = Topics(settings.broker.root)
+        self._session = MqttSession(
+            settings.broker, replace(watch_session(settings.name), manual_ack=True)
+        )
+        self._list = WatchList(settings.rows)
+        self._link = "connecting"
+        self._undrawn: list[tuple[Entry, Message]] = []
+        self._changed = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._log = get_log("watch")
+        self.refused = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Shows results until `stop`, or until `count` of them were shown."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._session.run(), name="mqtt")
+            group.create_task(self._receive(), name="receive")
+            drawing = group.create_task(self._draw(), name="draw") if self._is_live else None
+            enough = group.create_task(self._finished.wait(), name="enough")
+            stopped = group.create_task(stop.wait(), name="stop")
+            await asyncio.wait((enough, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in (enough, stopped, drawing):
+                if task is not None:
+                    task.cancel()
+            await self._session.close()
+        if self._is_live:
+            sys.stdout.write(f"{self._list.total} results shown. {RESEARCH_USE_ONLY}\n")
+
+    @property
+    def _is_live(self) -> bool:
+        return self._form is Form.LIVE
+
+    # --- in -------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        site = self._settings.site or "+"
+        diagnoses = self._topics.build(Kind.DIAGNOSIS, site=site, device="+")
+        async for event in self._session.events():
+            match event:
+                case Connected():
+                    with suppress(MqttError):
+                        await self._session.subscribe([Subscription(diagnoses)])
+                        self._say("connected")
+                case Disconnected(reason=reason):
+                    self._say(f"NOT CONNECTED, trying again ({reason})")
+                case Message():
+                    self._take(event)
+
+    def _say(self, link: str) -> None:
+        self._link = link
+        self._changed.set()
+        self._log.info("watch_link", state=link)
+
+    def _take(self, message: Message) -> None:
+        if self._finished.is_set():
+            return  # enough was shown: not acknowledged, so the next terminal of this name gets it
+        try:
+            parsed = self._topics.parse(message.topic)
+            diagnosis = parse_json(Diagnosis, message.payload)
+            if parsed is None or (diagnosis.site, diagnosis.device) != (
+                parsed.levels.get("site"), parsed.levels.get("device")
+            ):  # fmt: skip
+                raise PeerError("diagnosis disagrees with its topic")
+        except PeerError as error:
+            self.refused += 1
+            self._log.warning("message_refused", topic=message.topic, problem=str(error))
+            message.ack()
+            return
+        entry = self._list.add(diagnosis, diagnosis.site, diagnosis.device, monotonic_s())
+        if entry is None:
+            message.ack()
+        elif self._is_live:
+            self._undrawn.append((entry, message))
+            self._changed.set()
+        else:
+            line = plain_line(entry) if self._form is Form.PLAIN else diagnosis.to_bytes().decode()
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+            self._shown(entry, message)
+
+    # --- out ------------------------------------------------------------------------------------
+
+    async def _draw(self) -> None:
+        """Redraws on change, at most four times a second, and each second for the ages."""
+        console = Console()
+        with Live(
+            console=console,
+            auto_refresh=False,
+            screen=console.is_terminal,
+            vertical_overflow="crop",
+        ) as live:
+            while True:
+                undrawn, self._undrawn = self._undrawn, []
+                self._changed.clear()
+                live.update(
+                    screen(
+                        self._list, self._link, monotonic_s(), datetime.now(UTC),
+                        width=console.width, height=console.height,
+                    ),
+                    refresh=True,
+                )  # fmt: skip
+                for entry, message in undrawn:
+                    self._shown(entry, message)
+                await asyncio.sleep(REDRAW_EVERY_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1 - REDRAW_EVERY_S):
+                        await self._changed.wait()
+
+    def _shown(self, entry: Entry, message: Message) -> None:
+        """Acknowledges, and tells when it was shown; the trace may be lost, it is a measurement."""
+        message.ack()
+        fragment = TraceFragment(
+            program="watch",
+            id=self._settings.name,
+            image_id=entry.message.image_id,
+            attempt=entry.message.attempt,
+            boot_id=boot_id(),
+            stamps_ns={Stage.SHOWN.value: monotonic_ns()},
+            wall=wall_time(),
+            clock_synced=clock_is_synced(),
+        )
+        topic = self._topics.build(Kind.TRACE, program=self._settings.broker.username)
+        self._session.send(topic, fragment.to_bytes(), qos=0)
+        if self._count is not None and entry.number >= self._count:
+            self._finished.set()

@@ -1,0 +1,82 @@
+"""What stands on the hematologist's terminal: each result once, urgent first, oldest first within; pure, no screen."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, DiagnosisStatus
+
+#: Results that are remembered as shown; a repeat of an older one would be shown again.
+REMEMBERED: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One result and when it came, in monotonic seconds of this terminal."""
+
+    message: Diagnosis
+    site: str
+    device: str
+    came_s: float
+    number: int
+
+    @property
+    def rank(self) -> int:
+        """The order of work; the urgency decides, not what the message says of its rank."""
+        return URGENCY_RANK[self.message.urgency]
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether a full result is still to come."""
+        return self.message.status is DiagnosisStatus.PREVIEW
+
+
+class WatchList:
+    """At most `rows` results: the least urgent and then the oldest make room."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._entries: dict[int, Entry] = {}
+        self._shown: OrderedDict[tuple[str, str, bool], None] = OrderedDict()
+        self._number = 0
+        self.made_room = 0
+
+    @property
+    def total(self) -> int:
+        """Results shown so far, each once."""
+        return self._number
+
+    def add(self, message: Diagnosis, site: str, device: str, now_s: float) -> Entry | None:
+        """The new entry, or None for a result that was shown before (same image and model)."""
+        is_preview = message.status is DiagnosisStatus.PREVIEW
+        key = (message.image_id, message.model, is_preview)
+        if key in self._shown or (is_preview and (*key[:2], False) in self._shown):
+            return None
+        self._shown[key] = None
+        while len(self._shown) > REMEMBERED:
+            self._shown.popitem(last=False)
+        for number, entry in list(self._entries.items()):
+            if entry.is_preview and entry.message.image_id == message.image_id:
+                del self._entries[number]  # the full result takes its preview's place
+        self._number += 1
+        entry = Entry(message, site, device, now_s, self._number)
+        self._entries[self._number] = entry
+        while len(self._entries) > self._rows:
+            least = max(self._entries.values(), key=lambda e: (e.rank, -e.number))
+            del self._entries[least.number]
+            self.made_room += 1
+        return entry
+
+    def in_order(self) -> list[Entry]:
+        """Urgent first, within one urgency the oldest first."""
+        return sorted(self._entries.values(), key=lambda e: (e.rank, e.number))
+
+    def counts(self) -> Iterable[tuple[str, int]]:
+        """How many of each urgency stand here, urgent first."""
+        for urgency in sorted(URGENCY_RANK, key=lambda u: URGENCY_RANK[u]):
+            count = sum(1 for e in self._entries.values() if e.message.urgency is urgency)
+            if count:
+                yield urgency.value, count
