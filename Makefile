@@ -1,0 +1,34 @@
+# The two commands of a newcomer are `make demo` and `make test`; both set everything up first.
+#
+#   make demo                                  runs the main job until Ctrl-C
+#   make demo ARGS="--count 40 --exit"         ... to the end; ARGS go to `hemowire demo`
+#   make test                                  linters, types, import rules and the test suite
+#   make test-all                              the same with the thorough, slow tests
+#   make lint                                  linters, types and import rules only
+
+ARGS ?=
+PYTEST_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint setup-demo setup-test
+
+demo: setup-demo
+	@$(BIN)/hemowire demo $(ARGS)
+
+test: setup-test lint
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: setup-test lint
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup-demo:
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test
