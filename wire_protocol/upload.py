@@ -127,8 +127,8 @@ class Upload:
 
     @property
     def uploading(self) -> bool:
-        """Holds one of the claimed transfers' places: bytes are left that no worker has."""
-        return not (self.stored or self.inline or self.complete_at is not None)
+        """Holds one of the claimed transfers' places: bytes are left to be sent."""
+        return not (self.stored or self.inline) and bool(self.pending or self.reading)
 
     def sendable(self) -> Range | None:
         """The next bytes that may be sent: below the limit, or a gap the worker reported."""
