@@ -1,1 +1,1 @@
-"""One module per subcommand: `add_arguments(parser)` and `run(args) -> exit code`; programs are imported inside `run`."""
+"""One module per subcommand: `add_arguments(parser)` and `run(args) -> int`; programs load inside `run`."""

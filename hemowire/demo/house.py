@@ -1,4 +1,4 @@
-"""The demo's run folder: broker, accounts and one settings file per program, the same kinds of file that a lab writes."""
+"""The run folder of the demo: broker, accounts and one settings file per program, as a lab would write them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class House:
         """Writes a microscope's settings."""
         camera: dict[str, Value] = {"rate_per_s": rate_per_s, "count": share.count}
         if share.folder is not None:
-            camera |= {"kind": "folder", "folder": share.folder}
+            camera |= {"kind": "folder", "folder": share.folder, "settle_s": 0}
         else:
             camera |= {"kind": "simulated", "seed": self._seed(share.device)}
         return self._write(
@@ -93,6 +93,7 @@ class House:
                 "site": SITE,
                 "device": share.device,
                 "data_dir": self.folder / share.device,
+                "um_per_px": self.options.um_per_px if share.folder is not None else None,
                 "camera": camera,
                 "broker": self._broker_table(edge_username(share.device)),
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -33,7 +34,7 @@ def result_json(verdict: Verdict, progress: Progress, images_per_s: float) -> di
         "diagnoses": [
             {
                 "image_id": image.outcome.image_id,
-                "source": image.source,
+                "source": original(image.source),
                 "result": image.outcome.result,
                 "reason": image.outcome.reason,
                 "probabilities": image.outcome.probabilities,
@@ -48,7 +49,7 @@ def result_json(verdict: Verdict, progress: Progress, images_per_s: float) -> di
         "rejections": [
             {
                 "image_id": image.outcome.image_id,
-                "source": image.source,
+                "source": original(image.source),
                 "reason": image.outcome.reason,
                 "text": image.outcome.text,
             }
@@ -58,6 +59,12 @@ def result_json(verdict: Verdict, progress: Progress, images_per_s: float) -> di
         "problems": list(verdict.problems),
         "notice": RESEARCH_USE_ONLY,
     }
+
+
+def original(source: str) -> str:
+    """The user's own file behind the demo's link; a simulated field keeps its name."""
+    path = Path(source)
+    return str(path.resolve()) if path.is_symlink() else source
 
 
 def print_verdict(
@@ -87,7 +94,9 @@ def print_verdict(
     )
     for image in verdict.images:
         if image.outcome.outcome == Outcome.REJECTED:
-            console.print(f"  rejected: {image.source}: {image.outcome.text}", highlight=False)
+            console.print(
+                f"  rejected: {original(image.source)}: {image.outcome.text}", highlight=False
+            )
     if restarts:
         console.print(f"  programs that had to be started again: {restarts}")
     for problem in verdict.problems[:20]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Anything else in the folder (label files, notes) is not the camera's.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+from edge_device.cameras.folder import SUFFIXES
 
 
 class NoImagesError(ValueError):
@@ -24,10 +23,12 @@ class Share:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All JPEG and PNG files below `folder`, sorted by path."""
+    """All image files below `folder`, sorted by path."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise NoImagesError(f"--images {folder}: no .jpg, .jpeg or .png file below it")
+        raise NoImagesError(
+            f"--images {folder}: no image file below it ({', '.join(sorted(SUFFIXES))})"
+        )
     return found
 
 
