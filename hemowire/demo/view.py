@@ -7,20 +7,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dashboard.words import percent, urgency_mark
 from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
 from wire_protocol.trace import Stage
 
-#: Shape, colour and word together: colour alone tells nothing to many eyes.
-URGENCY_LOOK: dict[Urgency, tuple[str, str]] = {
-    Urgency.SUSPECTED_ACUTE: ("▲", "bold red"),
-    Urgency.CANNOT_SAY: ("?", "yellow"),
-    Urgency.SUSPECTED_CHRONIC: ("◆", "magenta"),
-    Urgency.NO_LEUKEMIA_PATTERN: ("○", "green"),
-    Urgency.RETAKE: ("↻", "cyan"),
-}
-MIN_WIDTH = 60
 SIDE_BY_SIDE = 116
 
 
@@ -73,10 +65,10 @@ def _totals(progress: Progress, expected: int | None) -> RenderableType:
     text.append(f"captured {progress.captured}{of}   ", "bold")
     text.append(f"recorded {progress.recorded}   ", "bold green")
     text.append(f"rejected {progress.rejected}   ", "bold cyan" if progress.rejected else "")
-    for urgency, (shape, style) in URGENCY_LOOK.items():
-        count = progress.urgencies[urgency]
-        if count:
-            text.append(f"{shape} {_words(urgency)} {count}   ", style)
+    for urgency in Urgency:
+        if progress.urgencies[urgency]:
+            text.append(urgency_mark(urgency))
+            text.append(f" {progress.urgencies[urgency]}   ", "bold")
     text.append("\nqueues  ", "dim")
     text.append(
         "  ".join(f"{device} {n}" for device, n in held.items()) or "-", "" if held else "dim"
@@ -102,15 +94,13 @@ def _images(progress: Progress, rows: int, wide: bool) -> Table:
         urgency = Text()
         result, probability = "", ""
         if diagnosis is not None:
-            shape, style = URGENCY_LOOK[diagnosis.urgency]
-            urgency = Text(f"{shape} {_words(diagnosis.urgency)}", style)
+            urgency = urgency_mark(diagnosis.urgency)
             result = diagnosis.result.replace("_", " ")
             if diagnosis.reason:
                 result = f"{result}: {str(diagnosis.reason).replace('_', ' ')}"
             probability = _probability(diagnosis)
         elif rejection is not None:
-            shape, style = URGENCY_LOOK[Urgency.RETAKE]
-            urgency = Text(f"{shape} retake", style)
+            urgency = urgency_mark(Urgency.RETAKE)
             result = f"rejected: {str(rejection.reason).replace('_', ' ')}"
         stage = image.stage
         table.add_row(
@@ -140,15 +130,10 @@ def _stages(progress: Progress) -> Table:
     return table
 
 
-def _words(urgency: Urgency) -> str:
-    return urgency.value.replace("_", " ")
-
-
 def _probability(diagnosis: Diagnosis) -> str:
     """The probability of the result itself, at most ">99 %"."""
     values = [v for v in diagnosis.probabilities().values() if v is not None]
     if not values:
         return "-"
     chosen = diagnosis.p_acute if diagnosis.urgency is Urgency.SUSPECTED_ACUTE else max(values)
-    share = 100 * (chosen or 0.0)
-    return ">99 %" if share > 99 else f"{share:.0f} %"
+    return percent(chosen or 0.0)

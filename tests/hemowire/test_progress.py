@@ -127,7 +127,7 @@ def test_the_screen_says_research_use_only_and_never_more_than_99_percent() -> N
         screen = capture.get()
         assert "Research use only" in screen
         assert ">99 %" in screen
-        assert "suspected acute" in screen
+        assert "ACUTE SUSPECTED" in screen
 
 
 def test_a_plain_line_carries_the_text() -> None:
