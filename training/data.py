@@ -18,6 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_worker.decode import decode
+from cloud_worker.refusal import Refusal
+
+SERVED_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 MANIFEST_NAMES = ("manifest.csv", "index.csv")
 GROUP_COLUMNS = ("group", "patient", "slide", "near_duplicate_group")
@@ -95,15 +99,21 @@ def join_identical(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """RGB uint8 H,W,3; DataError names a file that is missing, truncated or no image."""
+    """RGB uint8 H,W,3; DataError names a file that is missing, truncated or no image.
+
+    JPEG and PNG go through the decoder that serves; data sets may hold BMP and TIFF as well.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     if not data:
         raise DataError(f"{path}: the file is empty")
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-64:]:
-        raise DataError(f"{path}: the JPEG is truncated")
+    if path.suffix.lower() in SERVED_SUFFIXES:
+        pixels = decode(data)
+        if isinstance(pixels, Refusal):
+            raise DataError(f"{path}: {pixels.text}")
+        return pixels
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

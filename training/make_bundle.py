@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +26,10 @@ from cloud_worker.ood import fit_ood, percentile_table
 from cloud_worker.preprocess import normalise
 from training import baseline
 from training.calibrate import fit_temperature, fit_thresholds
-from training.data import Sample
 from training.images import CELL_TYPES, ImageSet, load_cells, load_images
-from training.metrics import (
-    Numbers,
-    balanced_accuracy_interval,
-    confusion,
-    macro_f1,
-    recalls,
-    softmax,
-)
+from training.metrics import Numbers, softmax
 from training.recipe import Stage, TrainingRecipe
+from training.report import image_metrics
 from training.split import Parts, describe
 from training.stages import Lesson, Progress, hide_corner, run_stages, use_cores
 
@@ -127,10 +120,6 @@ def _write(
     by_colour = baseline.answer_by_colour(
         _colours(train, preprocessing), train.labels, _colours(test, preprocessing)
     )
-    metrics = [
-        *figures(parts.test, image_labels(test), probabilities, recipe, ""),
-        _colour_figure(parts.test, test, by_colour, len(recipe.classes)),
-    ]
     card = BundleCard(
         architecture=recipe.architecture,
         task=recipe.task,
@@ -155,7 +144,7 @@ def _write(
             settings=_settings(recipe),
             initial_weights="random",
         ),
-        metrics=tuple(metrics),
+        metrics=_figures(recipe, parts, test, probabilities, by_colour),
         limits_of_use=recipe.limits_of_use,
     )
     return write_bundle(out, network, card, ood_tensors=ood.tensors())
@@ -187,61 +176,23 @@ def image_labels(images: ImageSet) -> Numbers:
     return images.labels[first]
 
 
-def figures(
-    samples: Sequence[Sample],
-    labels: Numbers,
-    p: NDArray[np.float64],
+def _figures(
     recipe: TrainingRecipe,
-    split_note: str,
-) -> list[Metric]:
-    """The card's metrics of one set of images."""
-    count, classes = len(labels), len(recipe.classes)
-    split = f"test, by {_group_word(recipe)}{split_note}"
-    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
-    answers = p.argmax(axis=1)
-    table = confusion(labels, answers, classes)
-    balanced = balanced_accuracy_interval(labels, answers, groups, classes)
-    found = [
-        Metric(
-            name="balanced_accuracy",
-            value=balanced.value,
-            low=balanced.low,
-            high=balanced.high,
-            images=count,
-            split=split,
-            method="bootstrap over groups, 1000 draws; largest probability counts as the answer",
-        ),
-        Metric(name="macro_f1", value=macro_f1(table), images=count, split=split),
-    ]
-    for kind, recall in zip(recipe.classes, recalls(table), strict=True):
-        found.append(
-            Metric(
-                name=f"recall_{kind.key}",
-                value=recall.value,
-                low=recall.low,
-                high=recall.high,
-                images=int(table[recipe.classes.index(kind)].sum()),
-                split=split,
-                method="Wilson",
-            )
-        )
-    return found
-
-
-def _colour_figure(
-    samples: Sequence[Sample], test: ImageSet, answers: Numbers, classes: int
-) -> Metric:
-    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
-    whole = balanced_accuracy_interval(test.labels, answers, groups[test.image], classes)
-    return Metric(
-        name="mean_rgb_balanced_accuracy",
-        value=whole.value,
-        low=whole.low,
-        high=whole.high,
-        images=len(samples),
-        split="test, the same images",
-        method="support vector machine on mean R, G, B alone; bootstrap over groups",
-    )
+    parts: Parts,
+    test: ImageSet,
+    p: NDArray[np.float64],
+    by_colour: Numbers,
+) -> tuple[Metric, ...]:
+    """The card's metrics on the test part, with the mean-RGB baseline beside them."""
+    split = f"test part, by {recipe.data.grouped_by}"
+    keys = [kind.key for kind in recipe.classes]
+    groups = np.unique([sample.group for sample in parts.test], return_inverse=True)[1]
+    labels = image_labels(test)
+    found = image_metrics(labels, p.argmax(axis=1), groups, keys, split)
+    colour = image_metrics(test.labels, by_colour, groups[test.image], keys, split)[0]
+    method = "support vector machine on mean R, G, B alone; bootstrap over groups"
+    name = "mean_rgb_balanced_accuracy"
+    return (*found, colour.model_copy(update={"name": name, "method": method}))
 
 
 def _colours(images: ImageSet, preprocessing: Preprocessing) -> NDArray[np.float64]:
@@ -280,7 +231,12 @@ def _with_colours(preprocessing: Preprocessing, tiles: NDArray[np.uint8]) -> Pre
 
 def _settings(recipe: TrainingRecipe) -> dict[str, str | int | float | bool]:
     """The recipe's stages and augmentation as flat values, for the card."""
-    flat: dict[str, str | int | float | bool] = {}
+    flat: dict[str, str | int | float | bool] = {
+        "split.calibration": recipe.split.calibration,
+        "split.test": recipe.split.test,
+    }
+    if recipe.data.um_per_px is not None:
+        flat["data.um_per_px"] = recipe.data.um_per_px
     for stage in recipe.stages:
         for key, value in stage.model_dump(exclude={"name"}).items():
             flat[f"stage.{stage.name}.{key}"] = value
@@ -292,7 +248,3 @@ def _settings(recipe: TrainingRecipe) -> dict[str, str | int | float | bool]:
 def _data_seed(recipe: TrainingRecipe) -> dict[str, int]:
     simulated = recipe.data.simulated
     return {"simulator": simulated.seed} if simulated else {}
-
-
-def _group_word(recipe: TrainingRecipe) -> str:
-    return recipe.data.grouped_by.partition(":")[0].partition(";")[0]

@@ -14,6 +14,7 @@ from cloud_worker.models.card import Metric
 from edge_device.simulator.cell_types import DiagnosisClass
 from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
 from training.data import DataError, read_data_set
+from training.evaluate import Evaluation
 from training.make_bundle import make_bundle
 from training.recipe import Simulated, TrainingRecipe
 from training.split import split_by_group
@@ -60,7 +61,7 @@ def train(
             tell=_Reporter(bars, console).tell,
             say=console.print,
         )
-    console.print(_figures(bundle.card.metrics))
+    console.print(metrics_table(bundle.card.metrics))
     console.print(f"bundle {bundle.name} in {out}. Research use only, not for diagnosis.")
     return bundle
 
@@ -108,7 +109,22 @@ def _rendered(simulated: Simulated, bars: Progress) -> Path:
     return folder
 
 
-def _figures(metrics: tuple[Metric, ...]) -> Table:
+def evaluation_tables(result: Evaluation) -> list[Table]:
+    """An evaluation as tables for the terminal."""
+    tables = [metrics_table(result.metrics)] if result.metrics else []
+    if result.confusion is not None:
+        table = Table("true class", *result.classes, title="largest probability")
+        for name, row in zip(result.classes, result.confusion, strict=True):
+            table.add_row(name, *(str(count) for count in row))
+        tables.append(table)
+    said = Table("what is said", "images")
+    for text, count in result.results.items():
+        said.add_row(text, str(count))
+    return [*tables, said]
+
+
+def metrics_table(metrics: tuple[Metric, ...]) -> Table:
+    """Figures with their intervals."""
     table = Table("figure", "value", "95 % interval", "images", "on")
     for metric in metrics:
         interval = "" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
