@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -25,24 +26,31 @@ def as_json(found: Reconciliation) -> str:
 
 def show(found: Reconciliation, console: Console) -> None:
     """The equation of each outbox, then whatever is wrong, then one sentence."""
-    table = Table(title="seqs given out = diagnosed + rejected + dropped + still held")
+    table = Table(
+        title="seqs given out = diagnosed + rejected + dropped + still held",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name in ("device", "outbox"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("given out", "diagnosed", "rejected", "dropped", "held"):
         table.add_column(name, justify="right")
-    table.add_column("finding")
+    table.add_column("", no_wrap=True)
     for account in found.outboxes:
         table.add_row(
-            "/".join(part for part in (account.site, account.device) if part),
+            _name(account),
             account.outbox_id[:8],
             str(account.next_seq - 1),
             str(account.diagnosed),
             str(account.rejected),
             str(account.dropped),
             str(account.held),
-            _finding(account),
+            "[green]ok[/]" if account.is_clean else "[red]NOT ok[/]",
         )
     console.print(table)
+    for account in found.outboxes:
+        for finding in _findings(account):
+            console.print(f"{_name(account)} {account.outbox_id[:8]}: {finding}", soft_wrap=True)
     _list(console, "conflicts", (
         f"{a.device} {a.image_id} seq {a.seq} sha256 {a.sha256[:12]}: {a.verdict.value}, {a.times} x"
         for a in found.conflicts
@@ -62,19 +70,21 @@ def show(found: Reconciliation, console: Console) -> None:
         console.print("[red]NOT clean[/]: see the findings above")
 
 
-def _finding(account: OutboxAccount) -> str:
-    findings = []
+def _name(account: OutboxAccount) -> str:
+    return "/".join(part for part in (account.site, account.device) if part)
+
+
+def _findings(account: OutboxAccount) -> Iterator[str]:
     if account.gaps:
-        findings.append(f"[red]LOST: seq {_ranges(account.gaps)}[/]")
+        yield f"[red]LOST: seq {_ranges(account.gaps)}[/]"
     if account.unaccounted:
-        findings.append(f"[red]{account.unaccounted} missing that the device does not hold[/]")
+        yield f"[red]{account.unaccounted} missing that the device does not hold[/]"
     if account.went_back:
-        findings.append("[red]outbox went back in time[/]")
+        yield "[red]its outbox went back in time: seqs may be used twice[/]"
     if account.is_silent:
-        findings.append(f"[yellow]silent, holds {account.held}[/]")
+        yield f"[yellow]silent, and holds {account.held}[/]"
     if not account.is_heard:
-        findings.append("never heard of its outbox")
-    return "; ".join(findings) or "[green]ok[/]"
+        yield "[yellow]no device ever told of this outbox[/]"
 
 
 def _ranges(ranges: Iterable[SeqRange]) -> str:
@@ -87,6 +97,6 @@ def _list(console: Console, title: str, lines: Iterable[str]) -> None:
         return
     console.print(f"[bold]{title}: {len(listed)}[/]")
     for line in listed[:_SHOWN]:
-        console.print(f"  {line}", highlight=False)
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
     if len(listed) > _SHOWN:
         console.print(f"  and {len(listed) - _SHOWN} more (--json lists all)")
