@@ -90,9 +90,9 @@ def device_capture(world: World, name: str, rng: object) -> None:
     device = world.devices[name]
 
     def capture() -> None:
-        row = device.capture(size, priority=priority, poison=rng.random() < 0.03)
-        if rng.random() < 0.05:
-            row.on_disk = bytes(len(row.data)) if rng.random() < 0.5 else row.data[:-1]
+        poison, spoilt = rng.random() < 0.03, rng.random() < 0.05
+        on_disk = bytes(size - 1 if rng.random() < 0.5 else size) if spoilt else None
+        device.capture(size, priority=priority, poison=poison, on_disk=on_disk)
 
     world.at(rng.uniform(0, 30), capture)
 

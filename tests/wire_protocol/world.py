@@ -80,6 +80,10 @@ class World:
     receiver_type: type[Receiver] = Receiver
     receive_maximum: int = 20
     put_s: float = 0.02
+    #: Of each device's connection; 0 is unlimited.
+    uplink_bytes_per_s: float = 0.0
+    #: Changes a payload on its way to a worker, or drops it by returning None.
+    tamper: Callable[[m.Message, bytes], bytes | None] | None = None
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -126,7 +130,9 @@ class World:
         self.at(duration_s, lambda: done.__setitem__(0, True))
         self.run(lambda: done[0], duration_s + 1)
 
-    def carry(self, deliver: Callable[[bytes], None], payload: bytes) -> None:
+    def carry(
+        self, deliver: Callable[[bytes], None], payload: bytes, queued_s: float = 0.0
+    ) -> None:
         """Takes a message across, as well as the link can just then."""
         rng, f = self.rng, self.faults
         copies = 1
@@ -146,7 +152,7 @@ class World:
                     self.history.append(lambda: deliver(payload))
         for _ in range(copies):
             delay = f.latency_s + (rng.random() * f.jitter_s if self.bad else 0.0)
-            self.at(delay, lambda: deliver(payload))
+            self.at(queued_s + delay, lambda: deliver(payload))
 
     def add_device(self, name: str) -> DeviceHost:
         """A microscope with an empty outbox."""
@@ -229,6 +235,8 @@ class Records:
         self.online = True
         self.store_id = "01" * 16
         self.rows: dict[str, Record] = {}
+        #: So many of the next answers are lost.
+        self.muted = 0
 
     def set_online(self, online: bool) -> None:
         """Comes or goes; devices hear of it."""
@@ -274,6 +282,9 @@ class Records:
         )
 
     def _to_device(self, name: str, message: m.Recorded | m.InquiryAnswer) -> None:
+        if self.muted:
+            self.muted -= 1
+            return
         self.world.devices[name].carry_in(message, from_records=True)
 
 
@@ -288,7 +299,7 @@ class Host:
         self.unacked = 0
         self._tick_at: float | None = None
 
-    def puback(self, token: int, code: int) -> None:
+    def puback(self, token: int, code: int, queued_s: float = 0.0) -> None:
         """The broker's answer to a publish, unless the connection has gone meanwhile."""
         epoch = self.epoch
 
@@ -297,7 +308,7 @@ class Host:
                 self.unacked -= 1
                 self.tell(io.Published(token, code))
 
-        self.world.at(self.world.faults.latency_s, arrive)
+        self.world.at(queued_s + self.world.faults.latency_s, arrive)
 
     def tell(self, event: object) -> None:
         raise NotImplementedError
@@ -326,6 +337,9 @@ class DeviceHost(Host):
         self.checks = 0
         self.sender = self._new_sender()
         self.most_in_flight = 0
+        self._uplink_free_at = 0.0
+        self.longest_queue_s = 0.0
+        self.wire_bytes = 0
         self.offers: list[m.Offer] = []
 
     def _new_sender(self) -> Sender:
@@ -339,7 +353,12 @@ class DeviceHost(Host):
         )
 
     def capture(
-        self, size: int, *, priority: Priority = Priority.ROUTINE, poison: bool = False
+        self,
+        size: int,
+        *,
+        priority: Priority = Priority.ROUTINE,
+        poison: bool = False,
+        on_disk: bytes | None = None,
     ) -> Row:
         """A new image, durable in the outbox before the sender hears of it."""
         data = self.world.rng.randbytes(size)
@@ -358,7 +377,7 @@ class DeviceHost(Host):
             boot_id=BOOT,
             priority=priority,
         )
-        row = Row(manifest, data, poison=poison)
+        row = Row(manifest, data, poison=poison, on_disk=on_disk)
         self.outbox[manifest.image_id] = row
         self.tell(io.Queued(io.OutboxItem(manifest)))
         return row
@@ -488,11 +507,16 @@ class DeviceHost(Host):
         parsed = TOPICS.parse(effect.topic)
         assert parsed is not None
         message = decode(effect.payload)
+        queued_s = self._queue_on_link(len(effect.payload))
         if parsed.kind is Kind.INQUIRY:
             assert isinstance(message, m.Inquiry)
             inquiry = message
-            self.puback(effect.token, 0)
-            self._send(effect.payload, lambda _data: world.records.inquired(self.name, inquiry))
+            self.puback(effect.token, 0, queued_s)
+            self._send(
+                effect.payload,
+                lambda _data: world.records.inquired(self.name, inquiry),
+                queued_s,
+            )
             return
         if parsed.kind is Kind.OFFER:
             assert isinstance(message, m.Offer)
@@ -501,20 +525,39 @@ class DeviceHost(Host):
         else:
             worker = world.workers.get(parsed.levels["worker"])
         if worker is None or not worker.connected:
-            self.puback(effect.token, 0x10)
+            self.puback(effect.token, 0x10, queued_s)
             return
-        self.puback(effect.token, 0)
+        self.puback(effect.token, 0, queued_s)
         there = worker
-        self._send(effect.payload, lambda data: there.arrive(self.name, data))
+        payload = effect.payload
+        if world.tamper is not None:
+            tampered = world.tamper(message, payload)
+            if tampered is None:
+                return
+            payload = tampered
+        self._send(payload, lambda data: there.arrive(self.name, data), queued_s)
 
-    def _send(self, payload: bytes, deliver: Callable[[bytes], None]) -> None:
+    def _queue_on_link(self, size: int) -> float:
+        """How long until these bytes have left the device."""
+        self.wire_bytes += size
+        if not self.world.uplink_bytes_per_s:
+            return 0.0
+        now = self.world.now
+        start = max(now, self._uplink_free_at)
+        self._uplink_free_at = start + size / self.world.uplink_bytes_per_s
+        self.longest_queue_s = max(self.longest_queue_s, start - now)
+        return self._uplink_free_at - now
+
+    def _send(
+        self, payload: bytes, deliver: Callable[[bytes], None], queued_s: float
+    ) -> None:
         epoch = self.epoch
 
         def arrive(data: bytes) -> None:
             if self.epoch == epoch:
                 deliver(data)
 
-        self.world.carry(arrive, payload)
+        self.world.carry(arrive, payload, queued_s)
 
 
 class WorkerHost(Host):
@@ -529,6 +572,8 @@ class WorkerHost(Host):
             settings=world.receiver_settings,
         )
         self.connected = True
+        #: SIGSTOP: still there for the broker, and deaf.
+        self.frozen = False
         self.busy = 0
         self.tell(io.Connected(io.LinkLimits(2_000_000, 20)))
         if world.archive_away:
@@ -549,7 +594,7 @@ class WorkerHost(Host):
 
     def arrive(self, device: str, payload: bytes) -> None:
         """A message of a device."""
-        if not self.connected:
+        if not self.connected or self.frozen:
             return
         try:
             message = decode(payload)
@@ -559,6 +604,8 @@ class WorkerHost(Host):
             self.tell(io.FromDevice("site", device, message))
 
     def tell(self, event: object) -> None:
+        if self.frozen:
+            return
         receiver = self.receiver
         for effect in receiver.handle(event, self.world.now):  # type: ignore[arg-type]  # hosts share it
             self._do(effect)
@@ -575,7 +622,7 @@ class WorkerHost(Host):
 
         def go() -> None:
             self.busy -= 1
-            if self.connected and self.epoch == epoch:
+            if self.connected and not self.frozen and self.epoch == epoch:
                 do()
 
         self.world.at(delay_s, go)
