@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from broker_config.local import LocalBroker, edge_username
 from service_runtime.boot import new_id
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import Connected, Message, Subscription
+from service_runtime.mqtt_types import Connected, Message, MqttError, Subscription
 from service_runtime.session_roles import observer_session
 from wire_protocol.codec import decode
 from wire_protocol.json_messages import Diagnosis, Rejection
@@ -78,9 +78,10 @@ async def client(broker: LocalBroker, username: str, *topics: str) -> AsyncItera
         async for event in session.events():
             match event:
                 case Connected():
-                    if topics:
-                        await session.subscribe([Subscription(topic) for topic in topics])
-                    ready.set()
+                    with suppress(MqttError):
+                        if topics:
+                            await session.subscribe([Subscription(topic) for topic in topics])
+                        ready.set()
                 case Message():
                     found.received.append(event)
                     found.arrived.set()
