@@ -107,6 +107,7 @@ def a_wrong_digest_of_an_intact_row_is_sent_again() -> None:
     device.capture(100 * KIB)
     finish(world, 30)
     assert device.checks == 1
+    assert [r.outcome for r in world.records.rows.values()] == [m.Outcome.DIAGNOSED]
 
 
 def a_frozen_worker_loses_its_lease() -> None:
@@ -123,14 +124,14 @@ def a_frozen_worker_loses_its_lease() -> None:
 
 
 def a_worker_that_goes_offline_loses_its_lease_at_once() -> None:
-    """Its last will is enough; nobody waits for the lease."""
-    world = start(workers=2)
-    device = world.devices["d0"]
-    device.capture(200 * KIB)
-    world.run(lambda: any(w.receiver.counts.chunks > 5 for w in world.workers.values()), 5)
-    holder = next(w for w in world.workers.values() if w.receiver.counts.chunks)
-    holder.kill()
-    finish(world, 3)
+    """Its last will is enough, also where all is sent and only Stored is missing."""
+    world = start(workers=2, put_s=0.5)
+    row = world.devices["d0"].capture(40 * KIB)
+    world.run(lambda: any(w.busy for w in world.workers.values()), 5)
+    next(w for w in world.workers.values() if w.busy).kill()
+    world.run(world.all_recorded, 0.9)
+    assert row.vanished == 1
+    finish(world, 1)
 
 
 def nobody_there_ends_a_lease_at_once() -> None:
@@ -349,6 +350,19 @@ def a_backup_in_the_records_place_is_noticed() -> None:
     ) == 3 * 30 * KIB, "bytes travelled although the archive has them"
 
 
+def a_new_store_is_asked_at_once() -> None:
+    """The answers were lost so often that the next inquiry is half a minute away."""
+    world = start()
+    device = world.devices["d0"]
+    world.records.muted = 4
+    row = device.capture(20 * KIB)
+    world.run(lambda: not world.records.muted, 120)
+    world.run_for(6)
+    assert row.state is OutboxState.STORED
+    world.records.restore_older({row.manifest.image_id}, "02" * 16)
+    finish(world, 1)
+
+
 def the_window_keeps_the_queue_short() -> None:
     """At 2 Mbit/s the link stays busy and the queue below the window's 200 ms and a chunk."""
     world = start(
@@ -415,6 +429,7 @@ SCENARIOS = (
     stat_overtakes,
     an_older_progress_is_ignored_and_a_limit_only_grows,
     a_backup_in_the_records_place_is_noticed,
+    a_new_store_is_asked_at_once,
     the_window_keeps_the_queue_short,
     the_archive_may_be_away,
     a_busy_worker_is_asked_again,
