@@ -1,1 +1,1 @@
-"""The microscope agent: it captures, gates, encodes and keeps images until the records store has them; it classifies nothing."""
+"""The microscope agent: captures, gates, encodes, keeps until recorded; it classifies nothing."""

@@ -7,8 +7,9 @@ and encoded. Over a limit or undecodable is a refusal in words, never an excepti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -23,11 +24,11 @@ from wire_protocol.json_messages import Reason
 from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_SIDE_PX, ContentType
 
 Pixels = npt.NDArray[np.uint8]
-_TURNS = {
+_TURNS: dict[int, Callable[[Pixels], Any]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
-    5: lambda image: cv2.transpose(image),
+    5: cv2.transpose,
     6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
     7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
@@ -43,24 +44,36 @@ class EncodeSettings(Settings):
     max_pixels: int = Field(default=100_000_000, ge=1)
 
 
+Treatment = Literal["encoded", "stripped", "turned_and_encoded", "converted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A capture's pixels (BGR, 8 bit) for the gate, and its file without metadata where that travels."""
+
+    pixels: Pixels
+    treatment: Treatment
+    stripped: bytes = b""
+    content_type: ContentType | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What travels, and its pixels (BGR, 8 bit) for the gate; `treatment` says what was done."""
+    """What travels; `treatment` says what was done."""
 
     data: bytes
     content_type: ContentType
     width_px: int
     height_px: int
-    pixels: Pixels
-    treatment: Literal["encoded", "stripped", "turned_and_encoded", "converted"]
+    treatment: Treatment
 
 
-def encode_pixels(rgb: Pixels, settings: EncodeSettings) -> Encoded | Refusal:
+def open_pixels(rgb: Pixels) -> Opened:
     """A camera's array (H, W, 3), 8-bit RGB."""
-    return _encode(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8), settings, "encoded")
+    return Opened(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8), "encoded")
 
 
-def encode_file(data: bytes, settings: EncodeSettings) -> Encoded | Refusal:
+def open_file(data: bytes, settings: EncodeSettings) -> Opened | Refusal:
     """A file's bytes, whatever they are."""
     if len(data) > settings.max_bytes:
         return too_large(f"{len(data)} bytes", f"{settings.max_bytes} bytes")
@@ -68,11 +81,9 @@ def encode_file(data: bytes, settings: EncodeSettings) -> Encoded | Refusal:
         return _undecodable("the file is empty")
     try:
         if data.startswith(jpeg_segments.SOI):
-            jpeg = jpeg_segments.read_jpeg(data)
-            return _keep(jpeg.stripped, ContentType.JPEG, jpeg, settings)
+            return _open_whole(jpeg_segments.read_jpeg(data), ContentType.JPEG, settings)
         if data.startswith(png_chunks.SIGNATURE):
-            png = png_chunks.read_png(data)
-            return _keep(png.stripped, ContentType.PNG, png, settings)
+            return _open_whole(png_chunks.read_png(data), ContentType.PNG, settings)
     except MalformedImageError as error:
         return _undecodable(str(error))
     size = image_header.read_size(data)
@@ -82,7 +93,28 @@ def encode_file(data: bytes, settings: EncodeSettings) -> Encoded | Refusal:
     if refusal is not None:
         return refusal
     pixels = _decode(data)
-    return _undecodable("its pixels") if pixels is None else _encode(pixels, settings, "converted")
+    return _undecodable("its pixels are damaged") if pixels is None else Opened(pixels, "converted")
+
+
+def encode(opened: Opened, settings: EncodeSettings) -> Encoded | Refusal:
+    """The bytes that travel: the stripped file, or the pixels encoded as the settings say."""
+    height, width = opened.pixels.shape[:2]
+    if opened.content_type is not None:
+        return Encoded(opened.stripped, opened.content_type, width, height, opened.treatment)
+    refusal = _over_limit(width, height, settings)
+    if refusal is not None:
+        return refusal
+    if settings.format == "png":
+        kind, suffix, options = ContentType.PNG, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    else:
+        options = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
+        kind, suffix = ContentType.JPEG, ".jpg"
+    done, data = cv2.imencode(suffix, opened.pixels, options)
+    if not done:
+        return _undecodable("its pixels cannot be encoded")
+    if data.size > settings.max_bytes:
+        return too_large(f"{data.size} bytes", f"{settings.max_bytes} bytes")
+    return Encoded(data.tobytes(), kind, width, height, opened.treatment)
 
 
 def too_large(size: str, limit: str) -> Refusal:
@@ -93,44 +125,21 @@ def too_large(size: str, limit: str) -> Refusal:
     )
 
 
-def _keep(
-    stripped: bytes,
-    content_type: ContentType,
+def _open_whole(
     facts: jpeg_segments.JpegFacts | png_chunks.PngFacts,
+    content_type: ContentType,
     settings: EncodeSettings,
-) -> Encoded | Refusal:
+) -> Opened | Refusal:
     refusal = _over_limit(facts.width_px, facts.height_px, settings)
     if refusal is not None:
         return refusal
-    pixels = _decode(stripped)
+    pixels = _decode(facts.stripped)
     if pixels is None:
         return _undecodable("its pixels are damaged")
     if facts.orientation != 1:
         turned = np.ascontiguousarray(_TURNS[facts.orientation](pixels), np.uint8)
-        return _encode(turned, settings, "turned_and_encoded")
-    height, width = pixels.shape[:2]
-    return Encoded(stripped, content_type, width, height, pixels, "stripped")
-
-
-def _encode(
-    bgr: Pixels,
-    settings: EncodeSettings,
-    treatment: Literal["encoded", "turned_and_encoded", "converted"],
-) -> Encoded | Refusal:
-    height, width = bgr.shape[:2]
-    refusal = _over_limit(width, height, settings)
-    if refusal is not None:
-        return refusal
-    if settings.format == "png":
-        done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    else:
-        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality])
-    if not done:
-        return _undecodable("its pixels cannot be encoded")
-    if data.size > settings.max_bytes:
-        return too_large(f"{data.size} bytes", f"{settings.max_bytes} bytes")
-    kind = ContentType.PNG if settings.format == "png" else ContentType.JPEG
-    return Encoded(data.tobytes(), kind, width, height, bgr, treatment)
+        return Opened(turned, "turned_and_encoded")
+    return Opened(pixels, "stripped", facts.stripped, content_type)
 
 
 def _decode(data: bytes) -> Pixels | None:

@@ -1,4 +1,4 @@
-"""The first quality gate: exposure, empty field and focus of one capture, each a score against a limit; it changes no pixel.
+"""The first quality gate: exposure, empty field, focus, each a score against a limit; it changes no pixel.
 
 All scores come from the grey image, in its levels (0 to 255):
 - exposure: the white level (95th percentile), and the shares of pixels clipped white and black;

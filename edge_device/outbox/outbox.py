@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_device.outbox.image_files import ImageFiles, Step, no_step, sync_folder
-from edge_device.outbox.reading import ROW_COLUMNS, row_from, totals
+from edge_device.outbox.reading import ROW_COLUMNS, row_from, source_digest, totals
 from edge_device.outbox.rows import (
     REFUSED,
     UNRECORDED,
@@ -75,7 +75,7 @@ class Outbox:
 
     def is_captured(self, source_key: str) -> bool:
         """Whether a capture with this key was committed, however long ago."""
-        found = self.db.execute("SELECT 1 FROM sources WHERE key_sha256 = ?", (_key(source_key),))
+        found = self.db.execute("SELECT 1 FROM sources WHERE key_sha256 = ?", (source_digest(source_key),))
         return found.fetchone() is not None
 
     def add(self, captures: Sequence[NewCapture]) -> list[OutboxRow | None]:
@@ -132,12 +132,16 @@ class Outbox:
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join("?" for _ in values)
         self.db.execute(f"INSERT INTO images ({names}) VALUES ({marks})", tuple(values.values()))
-        self.db.execute("INSERT INTO sources VALUES (?, ?)", (_key(capture.source_key), seq))
+        self.db.execute("INSERT INTO sources VALUES (?, ?)", (source_digest(capture.source_key), seq))
 
     # --- states -------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Persist]) -> None:
-        """Commits state changes that the sender decided; a recorded image never goes back."""
+        """Commits state changes that the sender decided.
+
+        What ended on the device can only become recorded; what was recorded can only become stored
+        again, for a records store that lost it.
+        """
         with self.transaction():
             for change in changes:
                 recorded = change.state is OutboxState.RECORDED
@@ -145,7 +149,9 @@ class Outbox:
                     "UPDATE images SET state = ?, vanished = ?, outcome = ?,"
                     " reason = CASE WHEN ? = '' THEN reason ELSE ? END,"
                     " recorded_clock_s = CASE WHEN ? THEN (SELECT clock_s FROM meta) END"
-                    " WHERE image_id = ? AND state <> 'recorded'",
+                    " WHERE image_id = ? AND CASE state"
+                    " WHEN 'recorded' THEN ? IN ('recorded', 'stored')"
+                    " WHEN 'rejected' THEN ? WHEN 'quarantined' THEN ? ELSE 1 END",
                     (
                         change.state,
                         change.vanished,
@@ -154,6 +160,9 @@ class Outbox:
                         change.reason,
                         recorded,
                         change.image_id,
+                        change.state,
+                        recorded,
+                        recorded,
                     ),
                 )
             self.step("states_updated")
@@ -235,8 +244,3 @@ class Outbox:
 
 
 _SELECT = f"SELECT {ROW_COLUMNS} FROM images"
-
-
-def _key(source_key: str) -> bytes:
-    """Sources are remembered by digest only: their names may name a patient."""
-    return hashlib.sha256(source_key.encode("utf-8", "surrogateescape")).digest()

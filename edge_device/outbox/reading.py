@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 
@@ -93,3 +94,26 @@ def read_snapshot(folder: Path) -> Snapshot:
         return Snapshot(meta["outbox_id"], meta["next_seq"], rows)
     finally:
         connection.close()
+
+
+class CapturedSources:
+    """Asks which sources were captured, on a connection of its own: for the capture thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = open_to_read(folder)
+
+    def __call__(self, key: str) -> bool:
+        """Whether a capture with this source key was committed, however long ago."""
+        found = self._connection.execute(
+            "SELECT 1 FROM sources WHERE key_sha256 = ?", (source_digest(key),)
+        )
+        return found.fetchone() is not None
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+
+def source_digest(source_key: str) -> bytes:
+    """Sources are remembered by digest only: their names may name a patient."""
+    return hashlib.sha256(source_key.encode("utf-8", "surrogateescape")).digest()

@@ -97,7 +97,7 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     path = folder / DATABASE_NAME
     if not path.is_file():
         raise OutboxError(f"{folder}: no outbox here")
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from edge_device.encode import Encoded, EncodeSettings, encode_file, encode_pixels
+from edge_device.encode import Encoded, EncodeSettings, Opened, encode, open_file, open_pixels
 from edge_device.outbox import Refusal
 from edge_device.simulator import draw_slide, render_field
 from wire_protocol.json_messages import Reason
@@ -112,7 +112,8 @@ def test_png_of_every_kind_keeps_its_samples(field: np.ndarray, mode: str) -> No
     encoded = encode_file(out.getvalue(), SETTINGS)
     assert isinstance(encoded, Encoded) and encoded.treatment == "stripped"
     assert np.array_equal(pixels(encoded.data), pixels(out.getvalue()))
-    assert encoded.pixels.shape == (120, 200, 3)
+    opened = open_file(out.getvalue(), SETTINGS)
+    assert isinstance(opened, Opened) and opened.pixels.shape == (120, 200, 3)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -121,7 +122,7 @@ def test_a_turned_picture_is_set_upright(field: np.ndarray, orientation: int) ->
     encoded = encode_file(data, EncodeSettings(format="png"))
     assert isinstance(encoded, Encoded) and encoded.treatment == "turned_and_encoded"
     upright = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # applies EXIF itself
-    assert upright is not None and np.array_equal(encoded.pixels, upright)
+    assert upright is not None and np.array_equal(pixels(encoded.data)[:, :, ::-1], upright)
     assert SECRET not in encoded.data and b"eXIf" not in encoded.data
 
 
@@ -136,7 +137,8 @@ def test_other_formats_are_converted(field: np.ndarray, kind: str) -> None:
 
 @pytest.mark.parametrize("form", ["jpeg", "png"])
 def test_camera_pixels_are_encoded_in_their_colours(field: np.ndarray, form: str) -> None:
-    encoded = encode_pixels(field, EncodeSettings.model_validate({"format": form, "jpeg_quality": 95}))
+    settings = EncodeSettings.model_validate({"format": form, "jpeg_quality": 95})
+    encoded = encode(open_pixels(field), settings)
     assert isinstance(encoded, Encoded)
     difference = pixels(encoded.data).astype(int) - field.astype(int)
     assert np.abs(difference.mean(axis=(0, 1))).max() < (1.0 if form == "jpeg" else 1e-9)
@@ -188,6 +190,12 @@ def test_a_damaged_file_never_raises(field: np.ndarray, seed: int) -> None:
     for _ in range(rng.randint(1, 8)):
         data[rng.randrange(len(data))] = rng.randrange(256)
     assert isinstance(encode_file(bytes(data), SETTINGS), Encoded | Refusal)
+
+
+def encode_file(data: bytes, settings: EncodeSettings) -> Encoded | Refusal:
+    """Opened and encoded."""
+    opened = open_file(data, settings)
+    return opened if isinstance(opened, Refusal) else encode(opened, settings)
 
 
 def _reason(result: Encoded | Refusal) -> Reason | None:

@@ -116,7 +116,7 @@ def test_damaged_or_missing_bytes_are_noticed_on_read(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_a_recorded_image_never_goes_back(tmp_path: Path) -> None:
+def test_a_recorded_image_goes_back_for_a_new_store_only(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     (row,) = outbox.add([new_capture("a")])
     assert row is not None
@@ -125,6 +125,23 @@ def test_a_recorded_image_never_goes_back(tmp_path: Path) -> None:
     after = outbox.row(row.image_id)
     assert (after.state, after.outcome) == (OutboxState.RECORDED, Outcome.DIAGNOSED)
     assert outbox.quarantine(row.image_id, Refusal(Reason.DAMAGED_ON_DEVICE, "x")) is None
+    outbox.apply([Persist(row.image_id, OutboxState.STORED)])
+    after = outbox.row(row.image_id)
+    assert (after.state, after.outcome) == (OutboxState.STORED, None)
+    keep_house(outbox, elapsed_s=10 * RECORDED_KEPT_S, **ROOMY)
+    assert outbox.read(row.image_id), "owed again, so kept again"
+    outbox.close()
+
+
+def test_what_ended_here_can_only_become_recorded(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    (row,) = outbox.add([new_capture("a")])
+    assert row is not None
+    assert outbox.quarantine(row.image_id, Refusal(Reason.DAMAGED_ON_DEVICE, "x")) is not None
+    outbox.apply([Persist(row.image_id, OutboxState.SENDING)])
+    assert outbox.row(row.image_id).state is OutboxState.QUARANTINED
+    outbox.apply([Persist(row.image_id, OutboxState.RECORDED, outcome=Outcome.REJECTED)])
+    assert outbox.row(row.image_id).state is OutboxState.RECORDED
     outbox.close()
 
 

@@ -1,0 +1,283 @@
+"""The microscope agent on one page: capture -> gate -> encode -> outbox -> offer and claim -> chunks -> recorded.
+
+    microscope  (thread)   takes a shot when due, opens it, gates it, encodes it   microscope, capture
+    keep        (thread)   commits bytes and row: from here on nothing is lost     outbox
+    transfer               offers, sends chunks, asks the records store            transfer, Sender
+    commit      (thread)   writes the states that the transfer reached             outbox
+    follow                 what the broker says: claims, progress, recorded        incoming
+    health, commands       the account of itself, and operators' wishes
+
+Capture goes on without a broker, transfer goes on without a camera; the outbox lies between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from edge_device.cameras import Camera, open_camera
+from edge_device.capture import Prepared
+from edge_device.commands import Commands
+from edge_device.health import Reporter
+from edge_device.incoming import Incoming
+from edge_device.microscope import Microscope
+from edge_device.outbox import Outbox
+from edge_device.outbox.memory import known_store, remember_store
+from edge_device.outbox.reading import CapturedSources
+from edge_device.outbox_thread import OutboxThread
+from edge_device.owed import Owed
+from edge_device.settings import EdgeSettings
+from edge_device.transfer import Transfer
+from service_runtime.boot import new_id
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import (
+    Connected,
+    ConnectionLostError,
+    Disconnected,
+    Message,
+    Presence,
+)
+from service_runtime.session_roles import device_session
+from wire_protocol import json_messages as jm
+from wire_protocol import machine_io as io
+from wire_protocol.topics import Kind, Topics
+
+#: Captures between the microscope and the disk; when full the microscope waits.
+_PREPARED = 4
+#: Messages handled in a row before other tasks get a turn.
+_MESSAGES_AT_ONCE = 32
+#: The latest tombstones that another records store is asked about.
+_TOMBSTONES = 50_000
+
+
+async def run_edge(
+    settings: EdgeSettings, stop: asyncio.Event, *, exit_when_done: bool = False
+) -> None:
+    """Runs until `stop`, or until the camera is exhausted and all is recorded.
+
+    Raises OutboxError or CameraError before anything runs.
+    """
+    outbox = Outbox(settings.data_dir / "outbox")
+    sources = CapturedSources(outbox.folder)
+    try:
+        camera = open_camera(settings.camera, sources, max_bytes=settings.encode.max_bytes)
+        async with asyncio.TaskGroup() as tasks:
+            agent = Agent(settings, outbox, camera, tasks)
+            await agent.run(stop, exit_when_done=exit_when_done)
+    finally:
+        sources.close()
+        outbox.close()
+
+
+class Agent:
+    """The stages and what they share; all methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        outbox: Outbox,
+        camera: Camera,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        topics = Topics(settings.broker.root)
+        place = {"site": settings.site, "device": settings.device}
+        self._status = jm.Status(
+            state=jm.Presence.ONLINE, incarnation=new_id(), program="edge", id=settings.device
+        )
+        self._session = MqttSession(
+            settings.broker,
+            device_session(settings.site, settings.device),
+            Presence(topics.build(Kind.DEVICE_STATUS, **place), self._status),
+        )
+        self._tasks = tasks
+        self._stopping = asyncio.Event()
+        self._news = asyncio.Event()
+        self._disk = OutboxThread(outbox)
+        self._owed = Owed()
+        self._microscope = Microscope(settings, camera, self._owed, self._stopping)
+        self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
+        self._is_exhausted = False
+        self._keep_ended = False
+        self._transfer = Transfer(
+            settings,
+            topics,
+            session=self._session,
+            disk=self._disk,
+            owed=self._owed,
+            tasks=tasks,
+            on_settled=self._changed,
+        )
+        self._reporter = Reporter(settings, topics, self._session, self._disk)
+        self._commands = Commands(
+            self._session,
+            self._disk,
+            topics.build(Kind.REPLY, **place),
+            {
+                "report": self._reporter.report,
+                "pause": partial(self._set_paused, True),
+                "resume": partial(self._set_paused, False),
+            },
+        )
+        self._incoming = Incoming(
+            topics,
+            **place,
+            tell=self._transfer.tell,
+            on_store=self._on_store,
+            commands=self._commands,
+        )
+        self._store_id = known_store(outbox)
+        self._log = get_log("edge").bind(device=settings.device)
+
+    async def run(self, stop: asyncio.Event, *, exit_when_done: bool) -> None:
+        """Starts every stage, waits for the end, and stops them so that nothing is lost."""
+        opening = self._disk.outbox.opening
+        unfinished = await self._disk.call(Outbox.unfinished)
+        self._log.info(
+            "outbox_open",
+            outbox_id=opening.outbox_id,
+            unrecorded=len(unfinished),
+            files_removed=opening.files_removed,
+        )
+        for row in unfinished:
+            self._transfer.take(row)
+        named = {
+            "session": self._session.run(),
+            "follow": self._follow(),
+            "commit": self._disk.commit_changes(self._transfer.committed),
+            "health": self._reporter.run(),
+            "commands": self._commands.run(),
+        }
+        running = [self._tasks.create_task(job, name=name) for name, job in named.items()]
+        capture = self._tasks.create_task(self._capture(), name="capture")
+        keep = self._tasks.create_task(self._keep(), name="keep")
+        try:
+            await self._until_over(stop, exit_when_done=exit_when_done)
+            self._log.info("stopping", owed=len(self._owed))
+            self._stopping.set()
+            await asyncio.gather(capture, keep)
+            await self._reporter.publish()
+            await self._session.close()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self._disk.close()
+        finally:
+            self._transfer.stop()
+            self._microscope.close()
+        self._log.info("stopped", owed=len(self._owed))
+
+    # --- the stages, in order -----------------------------------------------------------------
+
+    async def _capture(self) -> None:
+        """Capture, gate, encode."""
+        while (prepared := await self._microscope.next()) is not None:
+            await self._prepared.put(prepared)
+        self._is_exhausted = not self._stopping.is_set()
+        await self._prepared.put(None)
+
+    async def _keep(self) -> None:
+        """Outbox, then the transfer; captures that came meanwhile are committed together."""
+        while (first := await self._prepared.get()) is not None:
+            batch = [first]
+            while not self._prepared.empty():
+                more = self._prepared.get_nowait()
+                if more is None:
+                    self._prepared.put_nowait(None)
+                    break
+                batch.append(more)
+            rows = await self._disk.add([prepared.capture for prepared in batch])
+            for prepared, row in zip(batch, rows, strict=True):
+                if prepared.scores is not None:
+                    self._reporter.last_scores = prepared.scores.by_name()
+                if row is None:
+                    self._log.warning("captured_before")
+                    continue
+                refusal = row.refusal
+                self._log.info(
+                    "captured",
+                    image_id=row.image_id,
+                    seq=row.seq,
+                    size_bytes=row.size_bytes,
+                    refused="" if refusal is None else refusal.text,
+                )
+                self._transfer.stamps.queued(
+                    row.image_id, prepared.stamps_ns, ends_here=refusal is not None
+                )
+                self._transfer.take(row)
+            self._changed()
+        self._keep_ended = True
+        self._changed()
+
+    async def _follow(self) -> None:
+        """Offer, claim, chunks, recorded: what the broker says, in order, told to the transfer."""
+        in_a_row = 0
+        async for event in self._session.events():
+            match event:
+                case Message():
+                    self._incoming.receive(event)
+                case Connected(limits=limits):
+                    try:
+                        await self._session.subscribe(self._incoming.subscriptions())
+                        await self._session.announce(self._status)
+                    except ConnectionLostError:
+                        continue
+                    self._transfer.connected(limits)
+                    await self._reporter.publish()
+                case Disconnected():
+                    self._incoming.forget_presence()
+                    self._transfer.tell(io.Disconnected())
+            in_a_row += 1
+            if in_a_row % _MESSAGES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    # --- around them --------------------------------------------------------------------------
+
+    async def _until_over(self, stop: asyncio.Event, *, exit_when_done: bool) -> None:
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            while not stop.is_set():
+                if exit_when_done and self._is_done():
+                    return
+                self._news.clear()
+                news = asyncio.create_task(self._news.wait(), name="news")
+                await asyncio.wait({stopped, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+        finally:
+            stopped.cancel()
+
+    def _is_done(self) -> bool:
+        kept = self._is_exhausted and self._keep_ended
+        return kept and len(self._owed) == 0 and self._disk.is_settled
+
+    def _changed(self) -> None:
+        self._news.set()
+        self._reporter.changed()
+        if self._microscope.halted != self._status.reason and self._session.is_connected:
+            self._status = self._status.model_copy(update={"reason": self._microscope.halted})
+            self._tasks.create_task(self._announce(), name="announce")
+
+    async def _announce(self) -> None:
+        try:
+            await self._session.announce(self._status)
+        except ConnectionLostError:
+            return
+
+    async def _set_paused(self, paused: bool) -> dict[str, object]:
+        self._microscope.paused = paused
+        return {"paused": paused}
+
+    def _on_store(self, store_id: str) -> None:
+        """Another records store than the last one may know less: ask about what it should have."""
+        if store_id == self._store_id:
+            return
+        before, self._store_id = self._store_id, store_id
+        self._tasks.create_task(self._ask_store(store_id, before), name="ask store")
+
+    async def _ask_store(self, store_id: str, before: str) -> None:
+        if before:
+            rows = await self._disk.call(lambda outbox: outbox.recorded(_TOMBSTONES))
+            self._log.warning("another_records_store", store_id=store_id, tombstones=len(rows))
+            for row in rows:
+                self._transfer.ask_about(row)
+        await self._disk.call(lambda outbox: remember_store(outbox, store_id))

@@ -1,0 +1,112 @@
+"""One shot becomes one row of the outbox: opened, gated, encoded, with a stamp after each; it keeps nothing itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_device.cameras.shots import Shot, Unusable
+from edge_device.encode import Encoded, Opened, encode, open_file, open_pixels
+from edge_device.outbox.rows import NewCapture, Refusal
+from edge_device.quality import Scores, judge, measure
+from edge_device.settings import EdgeSettings
+from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, wall_time
+from service_runtime.log import get_log
+from wire_protocol.trace import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A capture that is ready for the outbox, with its stamps (monotonic ns) and the gate's scores."""
+
+    capture: NewCapture
+    stamps_ns: dict[Stage, int]
+    scores: Scores | None
+
+
+def prepare(shot: Shot, settings: EdgeSettings, *, scheduled_ns: int) -> Prepared:
+    """Opens, gates and encodes a shot that was just taken; whatever it holds, this does not raise.
+
+    What the gate refuses is encoded all the same: its bytes stay on the device for whoever asks why.
+    """
+    stamps = {Stage.SCHEDULED: scheduled_ns, Stage.CAPTURED: monotonic_ns()}
+    captured_at, synced = wall_time(), clock_is_synced()
+    opened = _open(shot, settings)
+    scores: Scores | None = None
+    refusal: Refusal | None = None
+    encoded: Encoded | Refusal
+    if isinstance(opened, Refusal):
+        encoded = refusal = opened
+    else:
+        if settings.gate.enabled:
+            scores = measure(opened.pixels)
+            refusal = judge(scores, settings.gate)
+        stamps[Stage.GATED] = monotonic_ns()
+        encoded = encode(opened, settings.encode)
+        if isinstance(encoded, Refusal):
+            refusal = encoded
+        stamps[Stage.ENCODED] = monotonic_ns()
+    is_override = refusal is not None and isinstance(encoded, Encoded) and settings.gate.override
+    capture = NewCapture(
+        source=shot.source,
+        source_key=shot.source_key,
+        content=_content(shot, encoded),
+        captured_at=captured_at,
+        captured_ns=stamps[Stage.CAPTURED],
+        boot_id=boot_id(),
+        clock_synced=synced,
+        content_type=encoded.content_type if isinstance(encoded, Encoded) else None,
+        width_px=encoded.width_px if isinstance(encoded, Encoded) else 0,
+        height_px=encoded.height_px if isinstance(encoded, Encoded) else 0,
+        um_per_px=_scale(shot, opened, settings),
+        case_id=settings.case_id,
+        priority=settings.priority,
+        gate_override=is_override,
+        refusal=None if is_override else refusal,
+        sha256=shot.content.sha256 if isinstance(shot.content, Unusable) else "",
+        size_bytes=shot.content.size_bytes if isinstance(shot.content, Unusable) else 0,
+    )
+    treatment = encoded.treatment if isinstance(encoded, Encoded) else ""
+    get_log("edge").debug("prepared", treatment=treatment, refused=refusal is not None)
+    return Prepared(capture, stamps, scores)
+
+
+def _open(shot: Shot, settings: EdgeSettings) -> Opened | Refusal:
+    match shot.content:
+        case Unusable(refusal=refusal):
+            return refusal
+        case bytes():
+            return open_file(shot.content, settings.encode)
+        case _:
+            return open_pixels(shot.content)
+
+
+def _content(shot: Shot, encoded: Encoded | Refusal) -> bytes | None:
+    """The bytes to keep: what travels, or the file as it was where nothing can."""
+    if isinstance(encoded, Encoded):
+        return encoded.data
+    if isinstance(shot.content, bytes):
+        return shot.content
+    if isinstance(shot.content, Unusable):
+        return None
+    return shot.content.tobytes()
+
+
+def _scale(shot: Shot, opened: Opened | Refusal, settings: EdgeSettings) -> float | None:
+    """The camera's own scale, else the settings', else the red cells' where that is asked for."""
+    if shot.um_per_px is not None or isinstance(opened, Refusal):
+        return shot.um_per_px
+    if settings.um_per_px != "estimate":
+        return settings.um_per_px
+    from edge_device.scale import ScaleUnknownError, estimate_um_per_px
+
+    try:
+        rgb = np.asarray(cv2.cvtColor(opened.pixels, cv2.COLOR_BGR2RGB), np.uint8)
+        return estimate_um_per_px(rgb).um_per_px
+    except ScaleUnknownError as error:
+        get_log("edge").warning("scale_unknown", reason=str(error))
+        return None
+
+

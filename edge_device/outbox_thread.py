@@ -1,0 +1,72 @@
+"""The outbox on its one writer thread, for a program on the event loop; it adds no rule of its own.
+
+State changes that come while a commit runs are committed together with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from edge_device.outbox import NewCapture, Outbox, OutboxRow
+from wire_protocol.machine_io import Persist
+
+T = TypeVar("T")
+
+
+class OutboxThread:
+    """All methods belong to the event loop's thread; the outbox itself is touched on another."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._waiting: list[Persist] = []
+        self._changed = asyncio.Event()
+
+    async def call(self, function: Callable[[Outbox], T]) -> T:
+        """Runs `function(outbox)` on the writer thread, after everything asked before."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, function, self.outbox)
+
+    async def add(self, captures: Sequence[NewCapture]) -> list[OutboxRow | None]:
+        """Takes captures in durably; see `Outbox.add`."""
+        return await self.call(lambda outbox: outbox.add(captures))
+
+    def persist(self, change: Persist) -> None:
+        """Commits this change soon, in order."""
+        self._waiting.append(change)
+        self._changed.set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every change so far is on disk."""
+        return not self._waiting
+
+    async def commit_changes(self, on_commit: Callable[[Sequence[Persist]], None]) -> None:
+        """Runs for ever: commits what `persist` was given and tells it."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._commit(on_commit)
+
+    async def _commit(self, on_commit: Callable[[Sequence[Persist]], None]) -> None:
+        while self._waiting:
+            batch = tuple(self._waiting)
+            await self.call(partial(_apply, batch))
+            del self._waiting[: len(batch)]
+            on_commit(batch)
+
+    async def close(self) -> None:
+        """Commits what waits and closes the outbox."""
+        batch = tuple(self._waiting)
+        if batch:
+            await self.call(partial(_apply, batch))
+        await self.call(Outbox.close)
+        self._executor.shutdown()
+
+
+def _apply(changes: Sequence[Persist], outbox: Outbox) -> None:
+    outbox.apply(changes)

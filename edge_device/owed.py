@@ -1,0 +1,42 @@
+"""What the device still owes the records store, in memory; the outbox on disk is what counts after a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    sha256: str
+    held_bytes: int
+
+
+class Owed:
+    """Images from commit to `Recorded`: their digests for reading, their sizes for backpressure."""
+
+    def __init__(self) -> None:
+        self._debts: dict[str, _Debt] = {}
+        self.held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._debts)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._debts
+
+    def add(self, image_id: str, sha256: str, held_bytes: int) -> None:
+        """The outbox holds this image."""
+        self.settle(image_id)
+        self._debts[image_id] = _Debt(sha256, held_bytes)
+        self.held_bytes += held_bytes
+
+    def settle(self, image_id: str) -> None:
+        """The records store has it."""
+        debt = self._debts.pop(image_id, None)
+        if debt is not None:
+            self.held_bytes -= debt.held_bytes
+
+    def sha256_of(self, image_id: str) -> str | None:
+        """The digest of an image that is owed."""
+        debt = self._debts.get(image_id)
+        return None if debt is None else debt.sha256

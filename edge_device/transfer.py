@@ -1,0 +1,196 @@
+"""The shell around the `Sender`: events in, publishes, reads and commits out; it decides nothing about the transfer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from edge_device.image_reader import ImageReader
+from edge_device.outbox import OutboxRow, Refusal
+from edge_device.outbox_thread import OutboxThread
+from edge_device.owed import Owed
+from edge_device.rejections import refusal_for, rejection_of
+from edge_device.settings import EdgeSettings
+from edge_device.stamps import Stamps
+from service_runtime.boot import monotonic_s, new_attempt
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, LinkLimits
+from wire_protocol import machine_io as io
+from wire_protocol.json_messages import TraceFragment
+from wire_protocol.machine_io import OutboxState
+from wire_protocol.sender import Sender
+from wire_protocol.topics import Kind, Topics
+
+#: MQTT reason codes for what our own session would not send.
+_QUOTA_EXCEEDED, _PACKET_TOO_LARGE = 0x97, 0x95
+#: A Tick is never due sooner, whatever the machine's deadline says.
+_LEAST_PAUSE_S = 0.001
+#: The upload is over, one way or another: the trace is complete on the device's side.
+_UPLOADED = (OutboxState.STORED, OutboxState.RECORDED)
+
+
+class Transfer:
+    """Feeds one Sender; all methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        topics: Topics,
+        *,
+        session: MqttSession,
+        disk: OutboxThread,
+        owed: Owed,
+        tasks: asyncio.TaskGroup,
+        on_settled: Callable[[], None],
+    ) -> None:
+        self.sender = Sender(
+            site=settings.site,
+            device=settings.device,
+            outbox_id=disk.outbox.outbox_id,
+            topics=topics,
+            random64=new_attempt,
+            settings=settings.transfer,
+        )
+        self.reader = ImageReader(disk.outbox.files, owed.sha256_of, self.tell, tasks)
+        self.stamps = Stamps(settings.device, self._publish_trace)
+        self.unsent: Counter[str] = Counter()
+        self._session = session
+        self._disk = disk
+        self._owed = owed
+        self._tasks = tasks
+        self._on_settled = on_settled
+        self._site, self._device = settings.site, settings.device
+        self._trace_topic = topics.build(Kind.TRACE, program=settings.device)
+        self._rejection_topic = topics.build(
+            Kind.REJECTION, site=settings.site, device=settings.device
+        )
+        self._log = get_log("edge").bind(device=settings.device)
+        self._events: deque[io.SenderEvent] = deque()
+        self._is_telling = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- what the agent tells -----------------------------------------------------------------
+
+    def take(self, row: OutboxRow) -> None:
+        """The outbox holds this row durably and it is not recorded: sent, or published as rejected."""
+        self._owed.add(row.image_id, row.sha256, row.size_bytes if row.bytes_held else 0)
+        self.tell(io.Queued(row.item()))
+        if row.refusal is not None:
+            self.publish_rejection(row)
+
+    def ask_about(self, row: OutboxRow) -> None:
+        """A tombstone, for another records store than the one that recorded it."""
+        item = row.item()
+        if row.refusal is not None:
+            item = io.OutboxItem(item.manifest, OutboxState.REJECTED, item.vanished)
+        self.tell(io.Queued(item))
+
+    def connected(self, limits: LinkLimits) -> None:
+        """Subscribed and announced."""
+        self.tell(
+            io.Connected(io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum))
+        )
+
+    def tell(self, event: io.SenderEvent) -> None:
+        """Tells the sender and does what it wants; an event told meanwhile comes after."""
+        self._events.append(event)
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._events:
+                for effect in self.sender.handle(self._events.popleft(), monotonic_s()):
+                    self._perform(effect)
+        finally:
+            self._is_telling = False
+        self._set_timer()
+
+    def committed(self, changes: Sequence[io.Persist]) -> None:
+        """These state changes are on disk."""
+        for change in changes:
+            if change.state in _UPLOADED:
+                self.reader.forget(change.image_id)
+                self.stamps.uploaded(change.image_id)
+            if change.state is OutboxState.RECORDED:
+                self._owed.settle(change.image_id)
+                self._log.info("recorded", image_id=change.image_id, outcome=change.outcome)
+            elif change.state is OutboxState.STORED and change.image_id not in self._owed:
+                self._tasks.create_task(self._owe_again(change.image_id), name="owe again")
+            self.tell(io.Persisted(change.image_id, change.state))
+        self._on_settled()
+
+    def stop(self) -> None:
+        """No further ticks, and the reading thread ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.reader.close()
+
+    # --- effects ------------------------------------------------------------------------------
+
+    def _perform(self, effect: io.SenderEffect) -> None:
+        match effect:
+            case io.Publish(token=token, topic=topic, payload=payload):
+                told = partial(self._published, token)
+                self._session.send(topic, payload, told, qos=effect.qos, expiry_s=effect.expiry_s)
+            case io.Stamp(image_id=image_id, attempt=attempt, stage=stage):
+                self.stamps.mark(image_id, attempt, stage)
+            case io.ReadChunk():
+                self.reader.read(effect)
+            case io.CheckRow(image_id=image_id):
+                self.reader.check(image_id)
+            case io.Persist():
+                self._disk.persist(effect)
+            case io.RejectOnDevice(image_id=image_id, reason=reason, detail=detail):
+                refusal = refusal_for(reason, detail)
+                self._log.error("rejected_on_device", image_id=image_id, reason=reason)
+                self._tasks.create_task(self._quarantine(image_id, refusal), name="quarantine")
+            case io.RepublishRejection(image_id=image_id):
+                self._tasks.create_task(self._republish(image_id), name="republish rejection")
+
+    def _published(self, token: int, code: int) -> None:
+        if code == LOST:  # the session's Disconnected says it for all of them
+            return
+        if code in (QUEUE_FULL, TOO_LARGE):
+            self.unsent["queue_full" if code == QUEUE_FULL else "too_large"] += 1
+            code = _QUOTA_EXCEEDED if code == QUEUE_FULL else _PACKET_TOO_LARGE
+        self.tell(io.Published(token, code))
+
+    async def _quarantine(self, image_id: str, refusal: Refusal) -> None:
+        self.reader.forget(image_id)
+        row = await self._disk.call(lambda outbox: outbox.quarantine(image_id, refusal))
+        if row is not None:
+            self.stamps.uploaded(image_id)
+            self.publish_rejection(row)
+
+    async def _owe_again(self, image_id: str) -> None:
+        """A tombstone that the records store does not know: its bytes may be asked for."""
+        row = await self._disk.call(lambda outbox: outbox.row(image_id))
+        self._owed.add(row.image_id, row.sha256, row.size_bytes if row.bytes_held else 0)
+
+    async def _republish(self, image_id: str) -> None:
+        self.publish_rejection(await self._disk.call(lambda outbox: outbox.row(image_id)))
+
+    def publish_rejection(self, row: OutboxRow) -> None:
+        """Says so now; while nobody recorded it the sender's inquiries have it said again."""
+        message = rejection_of(row, self._site, self._device)
+        if message is not None:
+            self._session.send(self._rejection_topic, message.to_bytes(), qos=1)
+
+    def _publish_trace(self, fragment: TraceFragment) -> None:
+        self._session.send(self._trace_topic, fragment.to_bytes(), qos=0)
+
+    def _set_timer(self) -> None:
+        deadline = self.sender.deadline
+        if deadline is None:
+            return
+        now = monotonic_s()
+        due = max(deadline, now + _LEAST_PAUSE_S)
+        loop = asyncio.get_running_loop()
+        if self._timer is not None and not self._timer.cancelled():
+            if loop.time() < self._timer.when() <= loop.time() + due - now:
+                return  # it fires sooner and sets the next one
+            self._timer.cancel()
+        self._timer = loop.call_later(due - now, self.tell, io.Tick())

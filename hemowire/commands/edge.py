@@ -1,0 +1,44 @@
+"""`hemowire edge`: run a microscope agent until Ctrl-C, or until all that its camera has is recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire edge`."""
+    parser.add_argument("--config", type=Path, required=True, metavar="edge.toml")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="a folder camera over DIR, whatever the file says"
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="captures in all")
+    parser.add_argument(
+        "--exit-when-done",
+        action="store_true",
+        help="end when the camera is exhausted and every image is recorded",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the agent; 2 for wrong settings, camera or outbox, 3 when its client id is taken over."""
+    from edge_device.agent import run_edge
+    from edge_device.cameras.shots import CameraError
+    from edge_device.outbox import OutboxError
+    from edge_device.settings import EdgeSettings
+    from service_runtime.log import configure_logging
+    from service_runtime.program import run_program
+    from service_runtime.settings import SettingsError, load_settings
+
+    overrides: dict[str, object] = {"camera.count": args.count}
+    if args.images is not None:
+        overrides["camera"] = {"kind": "folder", "folder": args.images, "count": args.count}
+    try:
+        settings = load_settings(EdgeSettings, args.config, overrides=overrides)
+        configure_logging(settings.log_level)
+        return run_program(partial(run_edge, settings, exit_when_done=args.exit_when_done))
+    except (SettingsError, OutboxError, CameraError) as error:
+        print(f"hemowire edge: {error}", file=sys.stderr)
+        return 2
