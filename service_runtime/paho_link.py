@@ -400,7 +400,7 @@ class PahoLink:
 
     def _write_or_wait(self, sock: SocketLike) -> None:
         self._write()
-        if not self._is_over and self._client.want_write():
+        if self._attached and self._client.want_write():
             self._loop.add_writer(sock.fileno(), self._write)
 
     def _wants_no_write(self, _client: object, _userdata: object, sock: SocketLike) -> None:
