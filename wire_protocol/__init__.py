@@ -1,1 +1,1 @@
-"""The contract between microscope, worker and records store; pure: it never does I/O, reads a clock or draws a random number."""
+"""The contract between microscope, worker and records store; pure: no I/O, no clock, no random numbers of its own."""

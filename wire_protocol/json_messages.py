@@ -7,10 +7,11 @@ that are not known here are ignored, so that a minor version may add some.
 from __future__ import annotations
 
 import json
+import math
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wire_protocol.codec import OversizedError, PeerError, UnsupportedVersionError
 from wire_protocol.ids import Device, Hex128, ImageId, Incarnation, Level, OutboxId, Sha256, Site
@@ -19,6 +20,29 @@ from wire_protocol.messages import Outcome
 
 MAX_JSON_BYTES: Final = 64 * 1024
 JSON_VERSION: Final = 1
+#: Flat messages need two levels; what is deeper is nobody's message.
+MAX_JSON_DEPTH: Final = 8
+
+
+def _check_value(value: Any) -> None:
+    """Refuses what JSON cannot carry: NaN, infinities, half characters, and bottomless nesting."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, float) and not math.isfinite(item):
+                raise ValueError("a number must be finite")
+            if isinstance(item, str) and not item.isascii():
+                item.encode()  # a lone surrogate has no UTF-8; the error is a ValueError
+            if isinstance(item, dict):
+                below.extend(item.keys())
+                below.extend(item.values())
+            elif isinstance(item, list | tuple):
+                below.extend(item)
+        if not below:
+            return
+        level = below
+    raise ValueError(f"nested deeper than {MAX_JSON_DEPTH} levels")
 
 
 class JsonMessage(BaseModel):
@@ -27,11 +51,18 @@ class JsonMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", serialize_by_alias=True)
     SCHEMA: ClassVar[str] = ""
 
+    @model_validator(mode="after")
+    def _can_be_json(self) -> Self:
+        _check_value({**self.__dict__, **(self.model_extra or {})})
+        return self
+
     def to_bytes(self) -> bytes:
-        """Compact UTF-8 JSON with schema and version first."""
+        """Compact UTF-8 JSON with schema and version first; NaN is refused when it is made."""
         fields = self.model_dump(mode="json", by_alias=True)
         head = {"schema": self.SCHEMA, "version": JSON_VERSION}
-        return json.dumps(head | fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(
+            {**head, **fields, **head}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode()
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
@@ -47,7 +78,7 @@ def parse_json(kind: type[JsonT], payload: bytes) -> JsonT:
     if len(payload) > MAX_JSON_BYTES:
         raise OversizedError(len(payload), MAX_JSON_BYTES)
     try:
-        fields: Any = json.loads(payload)
+        fields: Any = json.loads(payload, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise PeerError(f"{kind.SCHEMA}: not JSON") from error
     if not isinstance(fields, dict) or fields.pop("schema", None) != kind.SCHEMA:
@@ -63,6 +94,10 @@ def parse_json(kind: type[JsonT], payload: bytes) -> JsonT:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
         raise PeerError(f"{kind.SCHEMA}.{where}: {first['msg']}") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 class Presence(StrEnum):

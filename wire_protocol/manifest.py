@@ -18,7 +18,7 @@ _CASE = re.compile(CASE_PATTERN)
 
 
 def _check_case(value: str) -> str:
-    if not _CASE.match(value):
+    if not _CASE.fullmatch(value):
         raise ValueError(
             "case_id must be 4-16 capitals, digits or dashes with at least one digit, or 'unfiled'"
         )

@@ -80,7 +80,7 @@ class Topics:
 
     def __init__(self, root: str = DEFAULT_ROOT) -> None:
         parts = root.split("/")
-        if not 1 <= len(parts) <= MAX_ROOT_LEVELS or not all(_LEVEL.match(p) for p in parts):
+        if not 1 <= len(parts) <= MAX_ROOT_LEVELS or not all(_LEVEL.fullmatch(p) for p in parts):
             raise ValueError(
                 f"root topic {root!r}: 1 to {MAX_ROOT_LEVELS} levels of [A-Za-z0-9_-] needed"
             )
@@ -92,7 +92,7 @@ class Topics:
     def build(self, kind: Kind, **levels: str) -> str:
         """The topic of `kind`; a level may be "+" to make a filter. Raises ValueError by name."""
         for name, value in levels.items():
-            if value != "+" and not _LEVEL.match(value):
+            if value != "+" and not _LEVEL.fullmatch(value):
                 raise ValueError(f"{name} {value!r}: 1-64 of [A-Za-z0-9_-] needed in a topic")
         return f"{self.root}/{PATHS[kind].format(**levels)}"
 
@@ -120,7 +120,7 @@ class Topics:
             if name.startswith("{")
         }
         fixed = all(n == p for n, p in zip(path, parts, strict=True) if not n.startswith("{"))
-        if not fixed or not all(_LEVEL.match(value) for value in levels.values()):
+        if not fixed or not all(_LEVEL.fullmatch(value) for value in levels.values()):
             return None
         return ParsedTopic(kind, levels)
 
