@@ -32,7 +32,7 @@ class Account:
     def __post_init__(self) -> None:
         for name in ("username", "site", "device"):
             value = getattr(self, name)
-            if value is not None and not _LEVEL.match(value):
+            if value is not None and not _LEVEL.fullmatch(value):
                 raise ValueError(f"{name} {value!r}: 1-64 of [A-Za-z0-9_-] needed")
         if self.role is Role.EDGE and (self.site is None or self.device is None):
             raise ValueError(f"account {self.username}: an edge needs site and device")

@@ -346,5 +346,7 @@ ReceiverEvent = (
     | Readiness
     | Drain
 )
-SenderEffect = Publish | Stamp | ReadChunk | CheckRow | Persist | RejectOnDevice | RepublishRejection
+SenderEffect = (
+    Publish | Stamp | ReadChunk | CheckRow | Persist | RejectOnDevice | RepublishRejection
+)
 ReceiverEffect = Publish | Stamp | Store | Fetch

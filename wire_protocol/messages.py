@@ -220,9 +220,7 @@ class ClockReply(_Message):
 
 OfferMessage = Offer
 IngestMessage = Chunk | Probe | DeviceRelease
-TransferMessage = (
-    Claim | Busy | Unknown | WorkerRelease | Stored | Mismatch | Refused | Progress
-)
+TransferMessage = Claim | Busy | Unknown | WorkerRelease | Stored | Mismatch | Refused | Progress
 RecordsMessage = Inquiry | Recorded | InquiryAnswer
 ClockMessage = ClockRequest | ClockReply
 Message = OfferMessage | IngestMessage | TransferMessage | RecordsMessage | ClockMessage

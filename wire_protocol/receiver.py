@@ -454,7 +454,9 @@ class Receiver:
         transfer.state = _State.DONE
         self.counts.stored += 1
         if archived:
-            self._out.append(io.Stamp(transfer.manifest.image_id, transfer.handed_as, Stage.ARCHIVED))
+            self._out.append(
+                io.Stamp(transfer.manifest.image_id, transfer.handed_as, Stage.ARCHIVED)
+            )
         _put_bounded(
             self._stored,
             transfer.image_key,

@@ -85,9 +85,7 @@ class Topics:
                 f"root topic {root!r}: 1 to {MAX_ROOT_LEVELS} levels of [A-Za-z0-9_-] needed"
             )
         self.root = root
-        self._by_shape = {
-            _shape(path): (kind, path.split("/")) for kind, path in PATHS.items()
-        }
+        self._by_shape = {_shape(path): (kind, path.split("/")) for kind, path in PATHS.items()}
 
     def build(self, kind: Kind, **levels: str) -> str:
         """The topic of `kind`; a level may be "+" to make a filter. Raises ValueError by name."""
@@ -115,9 +113,7 @@ class Topics:
             return None
         kind, path = found
         levels = {
-            name[1:-1]: part
-            for name, part in zip(path, parts, strict=True)
-            if name.startswith("{")
+            name[1:-1]: part for name, part in zip(path, parts, strict=True) if name.startswith("{")
         }
         fixed = all(n == p for n, p in zip(path, parts, strict=True) if not n.startswith("{"))
         if not fixed or not all(_LEVEL.fullmatch(value) for value in levels.values()):

@@ -188,9 +188,7 @@ def a_stale_claim_is_released() -> None:
     device.capture(200 * KIB)
     first = world.workers["w1"]
     world.run(lambda: first.receiver.counts.claims == 1, 1)
-    stale = m.Claim(
-        attempt=12345, worker="w1", lease_s=10, limit=10, max_chunk=4096, have=()
-    )
+    stale = m.Claim(attempt=12345, worker="w1", lease_s=10, limit=10, max_chunk=4096, have=())
     released: list[m.DeviceRelease] = []
 
     def watch(message: m.Message, payload: bytes) -> bytes:
@@ -345,9 +343,10 @@ def a_backup_in_the_records_place_is_noticed() -> None:
     world.run(lambda: len(world.records.rows) == 3, 120)
     finish(world, 10)
     assert device.sender.held_images == 0
-    assert device.sender.counts.chunk_bytes + sum(
-        len(o.inline or b"") for o in device.offers
-    ) == 3 * 30 * KIB, "bytes travelled although the archive has them"
+    assert (
+        device.sender.counts.chunk_bytes + sum(len(o.inline or b"") for o in device.offers)
+        == 3 * 30 * KIB
+    ), "bytes travelled although the archive has them"
 
 
 def a_new_store_is_asked_at_once() -> None:

@@ -74,13 +74,15 @@ def test_fields_of_a_later_minor_version_are_kept() -> None:
 
 def test_a_newer_major_version_is_refused_by_name() -> None:
     payload = json.dumps(as_dict(diagnosis()) | {"version": 2}).encode()
-    with pytest.raises(UnsupportedVersionError, match=r"hemowire\.diagnosis .* version 2") as caught:
+    with pytest.raises(
+        UnsupportedVersionError, match=r"hemowire\.diagnosis .* version 2"
+    ) as caught:
         parse_json(Diagnosis, payload)
     assert (caught.value.major, caught.value.supported) == (2, 1)
 
 
 def test_another_schema_is_refused() -> None:
-    with pytest.raises(PeerError, match="schema must be 'hemowire.status'"):
+    with pytest.raises(PeerError, match=r"schema must be .hemowire\.status"):
         Status.from_bytes(diagnosis().to_bytes())
 
 
@@ -98,7 +100,9 @@ def test_a_number_that_is_none_is_refused_wherever_it_stands(number: str) -> Non
             Diagnosis.from_bytes(f'{text[:-1]},"p_x":{inside}}}'.encode())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")], {"a": float("nan")}])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [float("-inf")], {"a": float("nan")}]
+)
 def test_a_message_with_nan_cannot_be_made(value: Any) -> None:
     with pytest.raises(ValidationError):
         diagnosis(p_x=value)
@@ -134,7 +138,9 @@ JSON_VALUES = st.recursive(
 
 
 @given(kind=st.sampled_from(JSON_MESSAGES), data=st.data())
-def test_any_fields_raise_nothing_but_a_peer_error(kind: type[JsonMessage], data: st.DataObject) -> None:
+def test_any_fields_raise_nothing_but_a_peer_error(
+    kind: type[JsonMessage], data: st.DataObject
+) -> None:
     names = [*kind.model_fields, "p_x", "extra"]
     fields = data.draw(st.dictionaries(st.sampled_from(names), JSON_VALUES))
     payload = json.dumps({"schema": kind.SCHEMA, "version": 1} | fields).encode()

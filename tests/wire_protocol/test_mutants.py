@@ -42,7 +42,9 @@ def ignore(owner: object, name: str) -> Patch:
     return replace(owner, name, lambda *_args, **_kwargs: None)
 
 
-def wrap(owner: type, name: str, change: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Patch:
+def wrap(
+    owner: type, name: str, change: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Patch:
     """Puts a changed form of a method in its place."""
     return replace(owner, name, change(getattr(owner, name)))
 
@@ -242,7 +244,9 @@ MUTANTS = (
         wrap(Sender, "_on_stored", only_the_current_attempt),
         s.stored_counts_from_any_attempt,
     ),
-    Mutant("no inquiries", replace(Inquiries, "due", lambda *_: None), s.a_lost_recorded_is_asked_for),
+    Mutant(
+        "no inquiries", replace(Inquiries, "due", lambda *_: None), s.a_lost_recorded_is_asked_for
+    ),
     Mutant(
         "unknown makes nothing offerable",
         ignore(Sender, "_on_not_recorded"),

@@ -53,7 +53,8 @@ def test_no_topic_matches_the_filter_of_another_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "root", ["", "/", "a/", "/a", "a//b", "a/b/c/d", "a/+", "#", "a b", "ä", "a\n", "x" * 65, "$SYS"]
+    "root",
+    ["", "/", "a/", "/a", "a//b", "a/b/c/d", "a/+", "#", "a b", "ä", "a\n", "x" * 65, "$SYS"],
 )
 def test_a_malformed_root_is_refused(root: str) -> None:
     with pytest.raises(ValueError, match="root topic"):

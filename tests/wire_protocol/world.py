@@ -258,9 +258,7 @@ class Records:
             return
         if outcome is m.Outcome.DIAGNOSED and manifest.sha256 not in self.world.archive:
             return
-        known = self.rows.setdefault(
-            manifest.image_id, Record(manifest.sha256, outcome, reason)
-        )
+        known = self.rows.setdefault(manifest.image_id, Record(manifest.sha256, outcome, reason))
         self._to_device(device, self._recorded(manifest.image_id, known))
 
     def inquired(self, device: str, inquiry: m.Inquiry) -> None:
@@ -425,7 +423,7 @@ class DeviceHost(Host):
         for effect in sender.handle(event, self.world.now):  # type: ignore[arg-type]  # hosts share it
             self._do(effect)
         self.most_in_flight = max(self.most_in_flight, sender.pace.in_flight)
-        assert 0 <= sender.pace.in_flight
+        assert sender.pace.in_flight >= 0
         assert self.unacked <= self.world.receive_maximum + 60, "a flood of control messages"
         self.set_tick(sender.deadline)
 
@@ -548,9 +546,7 @@ class DeviceHost(Host):
         self.longest_queue_s = max(self.longest_queue_s, start - now)
         return self._uplink_free_at - now
 
-    def _send(
-        self, payload: bytes, deliver: Callable[[bytes], None], queued_s: float
-    ) -> None:
+    def _send(self, payload: bytes, deliver: Callable[[bytes], None], queued_s: float) -> None:
         epoch = self.epoch
 
         def arrive(data: bytes) -> None:
