@@ -4,7 +4,8 @@
 
 A report is acknowledged to the broker after its commit and its answer: a process that dies earlier
 gets it again, finds its own row and answers again. While the database or the archive is away
-everything waits, here and in the broker; nothing is dropped and nothing is answered.
+everything waits, here and in the broker, and nothing is answered. (Over 250 lines: one page shows
+the whole program.)
 """
 
 from __future__ import annotations
@@ -44,17 +45,23 @@ from wire_protocol.trace import Stage
 #: A worker publishes a diagnosis when its put is durable, but a shared folder may show it late.
 BLOB_LOOKS_AFTER_S: Final = (0.05, 0.2, 1.0, 3.0)
 AWAY_RETRY_S: Final = (0.2, 5.0)
-#: Reports held at once, as a multiple of batch_max: each reconnect may bring again what still waits.
+#: Work held at once, as a multiple of batch_max. More is let go: devices inquire and bring it again.
 HELD_BATCHES: Final = 10
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
-    """Work that is not answered yet, and the message that brought it."""
+    """Work that is not answered yet, and the message that brought it on the present connection."""
 
     work: Work
-    message: Message
+    key: tuple[str, bytes]
+    message: Message | None
     looks: int = 0
+
+    def ack(self) -> None:
+        """Tells the broker that this is done; without a message it comes again, and is known."""
+        if self.message is not None:
+            self.message.ack()
 
 
 @dataclass(slots=True)
@@ -65,8 +72,8 @@ class RecordsCounters:
     commits: int = 0
     inquiries: int = 0
     refused: int = 0
-    #: Left unacknowledged because too much waits: the broker brings them at the next connection.
-    left: int = 0
+    #: Let go because too much waited.
+    let_go: int = 0
 
 
 async def run_records(settings: RecordsSettings, stop: asyncio.Event) -> None:
@@ -94,7 +101,9 @@ class Records:
         self._intake = Intake(self._topics)
         self._log = get_log("records")
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()  # bounded by _held
-        self._held = 0
+        self._held: set[Waiting] = set()
+        #: Held work whose connection ended: the broker will bring its message again.
+        self._bereft: dict[tuple[str, bytes], Waiting] = {}
         self._database = ThreadPoolExecutor(1, "records-database")
         status = Status(
             state=PresenceState.ONLINE,
@@ -134,6 +143,9 @@ class Records:
                         await self._session.announce(self._status)
                         self._log.info("records_online", store_id=self._store.store_id)
                 case Disconnected(reason=reason):
+                    for waiting in self._held:
+                        waiting.message = None
+                    self._bereft = {waiting.key: waiting for waiting in self._held}
                     self._log.warning("records_disconnected", reason=reason)
                 case Message():
                     self._take(event)
@@ -156,17 +168,23 @@ class Records:
         if isinstance(work, ClockRequest):
             self._answer_clock(work, message.received_at_ns)
         elif work is not None:
-            self._hold(Waiting(work, message))
+            self._hold(work, message)
             return
         message.ack()
 
-    def _hold(self, waiting: Waiting) -> None:
-        if self._held >= HELD_BATCHES * self._settings.batch_max:
-            self.counters.left += 1
-            self._log.warning("report_left_with_broker", held=self._held)
-            return
-        self._held += 1
-        self._queue.put_nowait(waiting)
+    def _hold(self, work: Work, message: Message) -> None:
+        key = (message.topic, message.payload)
+        again = self._bereft.pop(key, None)
+        if again is not None:
+            again.message = message
+        elif len(self._held) < HELD_BATCHES * self._settings.batch_max:
+            waiting = Waiting(work, key, message)
+            self._held.add(waiting)
+            self._queue.put_nowait(waiting)
+        else:
+            self.counters.let_go += 1
+            self._log.error("report_let_go", held=len(self._held), topic=message.topic)
+            message.ack()
 
     def _answer_clock(self, asked: ClockRequest, received_ns: int) -> None:
         reply = ClockReply(
@@ -190,8 +208,9 @@ class Records:
             committed = await self._commit(batch)
             recorded_ns = monotonic_ns()
             await self._notice_store_id(committed.store_id)
-            self._held -= len(batch)
             for waiting, result in zip(batch, committed.results, strict=True):
+                self._held.discard(waiting)
+                self._bereft.pop(waiting.key, None)
                 self._answer(waiting, result, committed.store_id, recorded_ns)
 
     async def _next_batch(self) -> list[Waiting]:
@@ -276,7 +295,7 @@ class Records:
                         seq=identity.seq,
                     )
                 if outcome is None:
-                    waiting.message.ack()
+                    waiting.ack()
                     return
                 log.info("report_recorded", verdict=verdict.value, outcome=outcome.value)
                 recorded = Recorded(
@@ -285,21 +304,21 @@ class Records:
                     outcome=outcome,
                     store_id=store_id,
                 )
-                self._send(report.device, recorded, waiting.message)
+                self._send(report.device, recorded, waiting)
                 if verdict is Verdict.FIRST:
                     self._trace(report.identity.image_id, report.attempt, recorded_ns)
             case Asked(device=device), InquiryAnswer():
                 self.counters.inquiries += 1
-                self._send(device, result, waiting.message)
+                self._send(device, result, waiting)
             case _:
-                waiting.message.ack()
+                waiting.ack()
 
-    def _send(self, device: str, answer: Recorded | InquiryAnswer, message: Message) -> None:
+    def _send(self, device: str, answer: Recorded | InquiryAnswer, waiting: Waiting) -> None:
         """Answers; the report is done when the broker has the answer, else it comes again."""
 
         def done(code: int) -> None:
             if code != LOST:
-                message.ack()
+                waiting.ack()
             if code >= 0x80 or code < LOST:
                 self._log.error("answer_refused", device=device, code=code)
 

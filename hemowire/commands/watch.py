@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         form = Form.PLAIN
     else:
         form = Form.LIVE
-    configure_logging(settings.log_level)
+    # A warning would tear the live screen, which says itself when the link is lost.
+    configure_logging("error" if form is Form.LIVE else settings.log_level)
 
     async def main(stop: asyncio.Event) -> None:
         await Watch(settings, form, args.count).run(stop)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dashboard.store import RecordsStore
 from tests.dashboard.reports_for_tests import AT
@@ -23,3 +24,10 @@ def store(url: str) -> Iterator[RecordsStore]:
     opened = RecordsStore(url, AT)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command configures the logs for its process; the next test has another stderr."""
+    yield
+    structlog.reset_defaults()

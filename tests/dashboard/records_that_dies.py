@@ -12,8 +12,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from dashboard import store
-from dashboard.store import Committed, Filed, Judged, RecordsStore, Work
+from dashboard import store, store_rows
+from dashboard.identity import Verdict
+from dashboard.reports import Report
+from dashboard.store import Committed, Filed, RecordsStore, Work
 from hemowire.cli import main
 
 
@@ -22,7 +24,7 @@ def die() -> None:
 
 
 def arm(moment: str) -> None:
-    commit, write = RecordsStore.commit, store._write_reports
+    commit, write = RecordsStore.commit, store_rows.write_reports
 
     def dying_commit(self: RecordsStore, batch: Sequence[Work], at: str) -> Committed:
         has_report = any(isinstance(item, Filed) for item in batch)
@@ -34,14 +36,14 @@ def arm(moment: str) -> None:
         return committed
 
     def dying_write(
-        connection: Connection, batch: Sequence[Work], judged: dict[int, Judged], at: str
+        connection: Connection, decided: Sequence[tuple[Report, Verdict]], at: str
     ) -> None:
-        write(connection, batch, judged, at)
+        write(connection, decided, at)
         if moment == "inside_commit":
             die()
 
     RecordsStore.commit = dying_commit  # type: ignore[method-assign]  # that is the point
-    store._write_reports = dying_write
+    vars(store)["write_reports"] = dying_write
 
 
 if __name__ == "__main__":
