@@ -119,6 +119,11 @@ class Records:
             Presence(self._topics.build(Kind.RECORDS_STATUS), status),
         )
 
+    @property
+    def held(self) -> int:
+        """Reports and inquiries that are not answered yet."""
+        return len(self._held)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set; what is not answered by then comes again at the next start."""
         try:

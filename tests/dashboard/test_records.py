@@ -16,11 +16,13 @@ from subprocess import PIPE, Popen
 import pytest
 
 from broker_config.local import RECORDS, WORKER, LocalBroker
+from dashboard.blobs import BlobArchive
 from dashboard.outcomes import OutcomeRow, read_outcomes, read_set_aside, read_store_id
 from dashboard.reconcile import Facts
 from dashboard.reconcile_facts import gather
-from dashboard.records import run_records
+from dashboard.records import Records, run_records
 from dashboard.settings import RecordsSettings
+from dashboard.store import RecordsStore
 from service_runtime.boot import boot_id, monotonic_ns, new_id, wall_time
 from service_runtime.mqtt_types import ConnectionLostError
 from tests.dashboard.clients import DEADLINE_S, TOPICS, Client, asynchronous, client, device, say
@@ -31,6 +33,7 @@ from wire_protocol.json_messages import (
     Diagnosis,
     Health,
     Presence,
+    Rejection,
     Status,
     TraceFragment,
     parse_json,
@@ -415,7 +418,42 @@ async def test_the_broker_may_be_killed_and_the_rest_is_recorded(
     assert [row.seq for row in read_outcomes(url)] == [2, 3]
 
 
-async def say_when_back(sender: Client, message: Diagnosis) -> None:
+@asynchronous
+async def test_a_report_that_waits_is_taken_up_again_after_the_broker_restarted(
+    settings: RecordsSettings, own_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.records.AWAY_RETRY_S", (0.05, 0.3))
+    archive = Path(settings.archive_url)
+    put_blob(archive, 1)
+    unmount(archive)
+    stop = asyncio.Event()
+    store, looking = RecordsStore(settings.database_url, wall_time()), BlobArchive(str(archive))
+    program = Records(settings, store, looking)
+    async with device(own_broker) as scope:
+        run = asyncio.create_task(program.run(stop))
+        async with client(own_broker, WORKER) as worker:
+            await scope.until(lambda seen: any(b"online" in m.payload for m in seen))
+            await say(worker, diagnosis(1))
+            await say(scope, rejection(2))
+            await scope.first(Recorded)
+        for _ in range(3):
+            scope.received.clear()
+            own_broker.process.stop()  # in order, so that it keeps the unacknowledged diagnosis
+            own_broker.process.start()
+            await scope.until(lambda seen: any(b'"online"' in m.payload for m in seen))
+            await say_when_back(scope, rejection(3))
+            await scope.first(Recorded)
+        assert program.held == 1, "each connection brought it again, and it is held once"
+        mount(archive)
+        await scope.until(lambda _: any(a.outcome is Outcome.DIAGNOSED for a in scope.of(Recorded)))
+        stop.set()
+        await run
+    looking.close()
+    store.close()
+    assert [row.seq for row in read_outcomes(settings.database_url)] == [2, 3, 4]
+
+
+async def say_when_back(sender: Client, message: Diagnosis | Rejection) -> None:
     """Publishes until the broker has passed it on: the records store may not be back yet."""
     while True:
         try:
