@@ -168,7 +168,7 @@ class Archive:
 
     def _make_folder(self, folder: Path) -> None:
         """Makes it, and syncs its whole chain once: another process may have made part of it."""
-        if folder in self._durable_folders:
+        if folder in self._durable_folders and folder.is_dir():
             return
         folder.mkdir(parents=True, exist_ok=True)
         root = Path(self._root)

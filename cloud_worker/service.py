@@ -16,7 +16,7 @@ from cloud_worker.batching import BatchLimits
 from cloud_worker.engines.engine import Engine, measure_images_per_s, open_engine
 from cloud_worker.inference import Inference
 from cloud_worker.intake import Intake
-from cloud_worker.models.bundle import Bundle, load_bundle
+from cloud_worker.models.bundle import Bundle, default_bundle, load_bundle
 from cloud_worker.offers import Offers
 from cloud_worker.publishing import Publisher
 from cloud_worker.settings import BatchSettings, ModelSettings, WorkerSettings
@@ -134,7 +134,7 @@ async def _drain(worker: Worker, drain_s: float) -> None:
 
 def _open_model(settings: ModelSettings) -> tuple[Bundle, Engine, float]:
     """The bundle, its engine warm, and the tiles a second that it does here."""
-    bundle = load_bundle(settings.bundle)
+    bundle = default_bundle() if settings.bundle is None else load_bundle(settings.bundle)
     engine = open_engine(
         bundle,
         settings.engine,

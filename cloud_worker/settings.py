@@ -18,8 +18,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,48}$")]
 class ModelSettings(Settings):
     """Which bundle runs on what."""
 
-    #: A bundle's name (`task-architecture`, or with `@digest`) or the path of its folder.
-    bundle: str = Field(min_length=1)
+    #: A bundle's name (`task-architecture`, or with `@digest`) or the path of its folder; the
+    #: default bundle where it is not given.
+    bundle: str | None = Field(default=None, min_length=1)
     engine: EngineKind = "auto"
     device: Device = "auto"
     precision: Precision = "auto"
@@ -62,7 +63,7 @@ class WorkerSettings(Settings):
     #: A folder or any fsspec URL; one for all workers.
     archive_url: str = Field(min_length=1)
     broker: BrokerSettings
-    model: ModelSettings
+    model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
     limits: LimitSettings = LimitSettings()
     transfer: ReceiverSettings = ReceiverSettings()

@@ -9,14 +9,20 @@ from collections.abc import AsyncIterator, Sequence
 from service_runtime.boot import monotonic_s, new_attempt
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import Connected, Disconnected, Message, Subscription
+from service_runtime.mqtt_types import (
+    NO_SUBSCRIBERS,
+    Connected,
+    Disconnected,
+    Message,
+    Subscription,
+)
 from service_runtime.session_roles import device_session
 from tests.cloud_worker.images import OUTBOX_ID
 from wire_protocol import machine_io as io
-from wire_protocol.codec import decode
+from wire_protocol.codec import decode, encode
 from wire_protocol.json_messages import Presence, Status
 from wire_protocol.manifest import Manifest
-from wire_protocol.messages import InquiryAnswer, Recorded, TransferMessage
+from wire_protocol.messages import InquiryAnswer, Offer, Recorded, TransferMessage
 from wire_protocol.sender import Sender
 from wire_protocol.topics import Kind, Topics
 
@@ -30,7 +36,7 @@ class Device:
         self.session = MqttSession(broker, device_session(site, device, congestion=None))
         self.states: dict[str, io.OutboxState] = {}
         self.rejected: dict[str, io.RejectOnDevice] = {}
-        self.statuses: list[Status] = []
+        self.heard: list[TransferMessage] = []
         self._sender = Sender(
             site=site,
             device=device,
@@ -43,6 +49,7 @@ class Device:
         self._changed = asyncio.Condition()
         self._events: list[io.SenderEvent] = []
         self._is_telling = False
+        self._is_ready = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Device]:
@@ -50,6 +57,8 @@ class Device:
         async with asyncio.TaskGroup() as tasks:
             connection = tasks.create_task(self.session.run())
             follow = tasks.create_task(self._follow())
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._is_ready)
             try:
                 yield self
             finally:
@@ -73,6 +82,24 @@ class Device:
                 lambda: all(self.states.get(m.image_id) is state for m in manifests)
             )
 
+    async def publish_until_heard(self, offer: Offer) -> None:
+        """Publishes an offer past the Sender, as often as nobody is subscribed to it."""
+        topic = self.topics.build(Kind.OFFER, site="lab", device=self.device)
+        code = NO_SUBSCRIBERS
+        while code == NO_SUBSCRIBERS:
+            code = await self.session.publish(topic, encode(offer))
+        assert code == 0
+
+    async def until_heard(self, kind: type[TransferMessage], attempt: int | None = None) -> None:
+        """Waits until a worker has said this, about this attempt if given."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: any(
+                    isinstance(message, kind) and attempt in (None, message.attempt)
+                    for message in self.heard
+                )
+            )
+
     async def _follow(self) -> None:
         every = [
             self.topics.build(Kind.TRANSFER, device=self.device),
@@ -85,6 +112,7 @@ class Device:
                     await self.session.subscribe([Subscription(topic) for topic in every])
                     limit = io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum)
                     self._tell(io.Connected(limit))
+                    self._is_ready = True
                 case Disconnected():
                     self._tell(io.Disconnected())
                 case Message():
@@ -97,7 +125,6 @@ class Device:
         assert parsed is not None
         if parsed.kind is Kind.WORKER_STATUS:
             status = Status.from_bytes(message.payload)
-            self.statuses.append(status)
             self._tell(io.WorkerStatus(status.id, status.state is Presence.ONLINE))
             return
         payload = decode(message.payload)
@@ -105,6 +132,7 @@ class Device:
             self._tell(io.FromRecords(payload))
         else:
             assert isinstance(payload, TransferMessage)
+            self.heard.append(payload)
             self._tell(io.FromWorker(payload))
 
     def _tell(self, event: io.SenderEvent) -> None:

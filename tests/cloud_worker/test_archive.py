@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,16 @@ def test_an_archive_that_is_away_says_so(tmp_path: Path) -> None:
     for call in (archive.probe, lambda: archive.put("lab", "d", a_manifest(DATA), DATA)):
         with pytest.raises(ArchiveAwayError, match="archive"):
             call()
+
+
+def test_a_folder_that_was_emptied_meanwhile_is_made_again(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path / "archive"), "w1")
+    archive.put("lab", "scope-1", a_manifest(DATA), DATA)
+    shutil.rmtree(tmp_path / "archive")
+    archive.probe()
+    manifest = a_manifest(DATA)
+    archive.put("lab", "scope-1", manifest, DATA)
+    assert archive.read(manifest.sha256) == DATA
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace", "fsync_folder"])

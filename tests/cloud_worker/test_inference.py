@@ -18,6 +18,9 @@ from tests.cloud_worker.images import a_field
 
 LIMITS = BatchLimits(batch_size=8, max_wait_s=0.02, capacity=64)
 
+#: Writing the bundle, once per run, counts as part of the first test that needs it.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(scope="module")
 def engine(resnet34_bundle: Bundle) -> Engine:

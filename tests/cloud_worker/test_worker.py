@@ -7,21 +7,34 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker, edge_username
 from cloud_worker.archive import Archive
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.service import run_worker
 from cloud_worker.settings import LimitSettings, ModelSettings, WorkerSettings
+from tests.cloud_worker.bad_images import BAD_IMAGES
 from tests.cloud_worker.device import Device
 from tests.cloud_worker.images import a_field, a_manifest, jpeg
 from tests.cloud_worker.watcher import Watcher
-from wire_protocol.json_messages import Diagnosis
+from wire_protocol.json_messages import Diagnosis, Urgency
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority
+from wire_protocol.messages import (
+    Offer,
+    Outcome,
+    Stored,
+    Unknown,
+    WorkerRelease,
+)
 from wire_protocol.topics import Kind
 from wire_protocol.trace import WORKER_STAGES
 
 UM_PER_PX = 0.25
+
+#: Writing the bundle, once per run, counts as part of the first test that needs it.
+pytestmark = pytest.mark.timeout(180)
 
 
 def worker_settings(
@@ -117,3 +130,174 @@ def test_images_come_out_as_archived_bytes_thumbnails_and_diagnoses(
         assert trace.stamps_ns["completed"] < trace.stamps_ns["archived"]
         assert trace.size_bytes in {len(data) for data in images}
         assert trace.id == online.id
+
+
+def test_every_bad_image_ends_as_a_diagnosis_or_a_named_rejection(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    manifests = {
+        name: a_manifest(data, um_per_px=UM_PER_PX) for name, (data, _) in BAD_IMAGES.items()
+    }
+    manifests["no_scale"] = a_manifest(jpeg(a_field(20)), um_per_px=None)
+
+    async def run() -> Watcher:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        async with a_watcher(broker) as watcher, device.running():
+            async with a_worker(worker_settings(broker, resnet34_bundle, tmp_path)):
+                for name, manifest in manifests.items():
+                    data = jpeg(a_field(20)) if name == "no_scale" else BAD_IMAGES[name][0]
+                    device.send(manifest, data)
+                await device.until(OutboxState.STORED, list(manifests.values()))
+                await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == len(manifests))
+            assert not device.rejected
+        return watcher
+
+    watcher = asyncio.run(run())
+    said = {d.image_id: d for d in watcher.diagnoses()}
+    pictures = {m.topic.rpartition("/")[2] for m in watcher.of(Kind.THUMBNAIL)}
+    archive = Archive(str(tmp_path), "test")
+    for name, (data, can_be_decoded) in BAD_IMAGES.items():
+        diagnosis = said[manifests[name].image_id]
+        assert archive.read(manifests[name].sha256) == data, name
+        assert (diagnosis.image_id in pictures) == can_be_decoded, name
+        if can_be_decoded:
+            assert diagnosis.outcome is Outcome.DIAGNOSED, name
+        else:
+            assert diagnosis.outcome is Outcome.REJECTED, name
+            assert (diagnosis.result, diagnosis.reason) == ("cannot_say", "decode"), name
+            assert diagnosis.urgency is Urgency.RETAKE, name
+            assert set(diagnosis.probabilities().values()) == {None}, name
+    no_scale = said[manifests["no_scale"].image_id]
+    assert (no_scale.outcome, no_scale.reason) == (Outcome.DIAGNOSED, "magnification")
+    assert no_scale.urgency is Urgency.CANNOT_SAY
+    assert no_scale.image_id in pictures
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_a_suspect_image_is_handled_alone_and_its_crash_is_a_rejection(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path, survives: bool
+) -> None:
+    data = jpeg(a_field(21))
+    suspect, other = (a_manifest(data, um_per_px=UM_PER_PX) for _ in range(2))
+    # In 64 MiB no child lives long enough to decode anything: it really dies.
+    settings = worker_settings(
+        broker, resnet34_bundle, tmp_path, suspect_bytes=(4096 if survives else 64) * 1024**2
+    )
+
+    async def run() -> Watcher:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            device.send(suspect, data, vanished=2)
+            device.send(other, data)
+            await device.until(OutboxState.STORED, [suspect, other])
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 2)
+        return watcher
+
+    said = {d.image_id: d for d in asyncio.run(run()).diagnoses()}
+    assert said[other.image_id].outcome is Outcome.DIAGNOSED
+    if survives:
+        assert said[suspect.image_id].outcome is Outcome.DIAGNOSED
+        assert said[suspect.image_id].probabilities() == said[other.image_id].probabilities()
+    else:
+        assert said[suspect.image_id].outcome is Outcome.REJECTED
+        assert said[suspect.image_id].reason == "crashes_decoder"
+
+
+def test_a_stored_offer_is_read_from_the_archive_and_classified_again(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    data = jpeg(a_field(23))
+    there, missing = a_manifest(data, um_per_px=UM_PER_PX), a_manifest(b"never put")
+    Archive(str(tmp_path), "another").put("lab", "scope-1", there, data)
+
+    async def run() -> Watcher:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(broker, resnet34_bundle, tmp_path)
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            for attempt, manifest in ((1, there), (2, missing)):
+                offer = Offer(attempt=attempt, manifest=manifest, stored=True)
+                await device.publish_until_heard(offer)
+            await watcher.until(lambda: bool(watcher.of(Kind.DIAGNOSIS)))
+            await device.until_heard(Stored, 1)
+            await device.until_heard(Unknown, 2)
+        return watcher
+
+    watcher = asyncio.run(run())
+    (diagnosis,) = watcher.diagnoses()
+    assert diagnosis.image_id == there.image_id
+    assert diagnosis.outcome is Outcome.DIAGNOSED
+    assert len(watcher.of(Kind.THUMBNAIL)) == 1
+
+
+def test_while_the_archive_is_away_nothing_is_called_stored_or_diagnosed(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    data = jpeg(a_field(24))
+    before, during = (a_manifest(data, um_per_px=UM_PER_PX) for _ in range(2))
+    folder, away = tmp_path / "archive", tmp_path / "away"
+
+    async def run() -> None:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(broker, resnet34_bundle, folder)
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            device.send(before, data)
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 1)
+            folder.rename(away)
+            folder.write_text("no folder")
+            device.send(during, data)
+            await device.until_heard(WorkerRelease)
+            assert len(watcher.of(Kind.DIAGNOSIS)) == 1
+            assert device.states[during.image_id] is not OutboxState.STORED
+            folder.unlink()
+            away.rename(folder)
+            await device.until(OutboxState.STORED, [during])
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 2)
+
+    asyncio.run(run())
+    assert Archive(str(folder), "test").read_manifest("scope-1", during.image_id) is not None
+
+
+def test_a_stop_finishes_what_is_in_hand(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    images = [jpeg(a_field(seed, 700, 500)) for seed in range(5)]
+    manifests = [a_manifest(data, um_per_px=UM_PER_PX) for data in images]
+
+    async def run() -> Watcher:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        async with a_watcher(broker) as watcher, device.running():
+            settings = worker_settings(broker, resnet34_bundle, tmp_path, drain_s=30)
+            async with a_worker(settings):
+                for manifest, data in zip(manifests, images, strict=True):
+                    device.send(manifest, data)
+                await device.until(OutboxState.STORED, manifests)
+                assert len(watcher.of(Kind.DIAGNOSIS)) < len(images)
+            await watcher.until(lambda: watcher.statuses()[-1].state == "offline")
+        return watcher
+
+    watcher = asyncio.run(run())
+    assert {d.image_id for d in watcher.diagnoses()} == {m.image_id for m in manifests}
+    assert "/status" in watcher.messages[-1].topic
+
+
+def test_the_broker_may_be_killed_and_every_image_still_gets_its_diagnosis(
+    own_broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    images = [jpeg(a_field(seed, 700, 500)) for seed in range(6)]
+    manifests = [a_manifest(data, um_per_px=UM_PER_PX) for data in images]
+
+    async def run() -> Watcher:
+        device = Device(own_broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(own_broker, resnet34_bundle, tmp_path)
+        async with a_watcher(own_broker) as watcher, device.running(), a_worker(settings):
+            for manifest, data in zip(manifests, images, strict=True):
+                device.send(manifest, data)
+            await watcher.until(lambda: bool(watcher.of(Kind.DIAGNOSIS)))
+            own_broker.process.kill()
+            own_broker.process.start()
+            await device.until(OutboxState.STORED, manifests)
+            await watcher.until(lambda: len({d.image_id for d in watcher.diagnoses()}) == 6)
+        return watcher
+
+    watcher = asyncio.run(run())
+    assert {d.image_id for d in watcher.diagnoses()} == {m.image_id for m in manifests}
