@@ -43,7 +43,7 @@ class SimulatedCamera:
                 height_px=s.height_px,
                 um_per_px=s.um_per_px,
             )
-            source = f"simulated:{kind}:slide{number}:field{field}"
+            source = f"simulated:seed{s.seed}:{kind}:slide{number}:field{field}"
             return Shot(source, key, rendered.image, s.um_per_px)
         return Nothing.EVER
 
