@@ -12,7 +12,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire edge`."""
     parser.add_argument("--config", type=Path, required=True, metavar="edge.toml")
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="a folder camera over DIR, whatever the file says"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="a folder camera over DIR, whatever the file says",
     )
     parser.add_argument("--count", type=int, metavar="N", help="captures in all")
     parser.add_argument(

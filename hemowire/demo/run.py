@@ -29,6 +29,7 @@ from hemowire.demo.report import print_verdict, result_json
 from hemowire.demo.screen import Screen
 from hemowire.demo.sources import NoImagesError, Share, share_count, share_folder
 from service_runtime.boot import boot_id
+from service_runtime.log import configure_logging
 from service_runtime.signals import stop_on_signals
 from wire_protocol.json_messages import Presence, Status
 
@@ -41,7 +42,8 @@ STOP_ORDER = ["edge", "worker", "records", "broker"]
 
 def run_demo(options: DemoOptions) -> int:
     """Runs to the end or to Ctrl-C; 0 only where captured = recorded + rejected, none lost or double."""
-    console = Console(stderr=options.plain)
+    configure_logging("warning")  # each program keeps its own log; the screen belongs to images
+    console = Console()
     try:
         return asyncio.run(_run(options, console))
     except (NoImagesError, NoSuchBundleError, BundleRefusedError, MosquittoMissingError) as error:

@@ -43,7 +43,8 @@ class Screen:
     def start(self) -> None:
         """Begins drawing."""
         if self._is_plain:
-            self._console.print(f"{self._title}, bundle {self._bundle.name}. {RESEARCH_USE_ONLY}")
+            head = f"{self._title}, bundle {self._bundle.name}. {RESEARCH_USE_ONLY}"
+            self._console.print(head, highlight=False, soft_wrap=True)
             return
         self._live = Live(
             get_renderable=self._render,

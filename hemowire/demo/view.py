@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.words import percent, urgency_mark
+from dashboard.words import percent, urgency_mark, urgency_word
 from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
@@ -42,16 +42,12 @@ def draw(
 
 
 def line(image: ImageProgress) -> str:
-    """One image as plain text, for logs and pipes."""
-    stage = image.stage.value if image.stage else "-"
-    took = f"{image.total_ms:.0f} ms" if image.total_ms is not None else "-"
-    if image.rejection is not None:
-        says = f"rejected ({image.rejection.reason}): {image.rejection.text}"
-    elif image.diagnosis is not None:
-        says = image.diagnosis.text
-    else:
-        says = ""
-    return f"{image.device:<10} {image.image_id[-6:]} {stage:<11} {took:>8}  {says}"
+    """One image as plain text, for logs and pipes; its diagnosis comes before its trace."""
+    diagnosis, rejection = image.diagnosis, image.rejection
+    took = f"{diagnosis.latency_ms:.0f} ms" if diagnosis and diagnosis.latency_ms else ""
+    text = diagnosis.text if diagnosis else rejection.text if rejection else ""
+    urgency = diagnosis.urgency if diagnosis else Urgency.RETAKE
+    return f"{image.device:<9} {image.image_id[-6:]} {took:>8}  {urgency_word(urgency):<22} {text}"
 
 
 def _totals(progress: Progress, expected: int | None) -> RenderableType:
