@@ -324,6 +324,7 @@ class PahoLink:
         client.username_pw_set(self._broker.username, self._broker.read_password())
         tls = self._broker.tls_context()
         if tls is not None:
+            tls.sslsocket_class = _ClosingSocket
             client.tls_set_context(tls)
         if will is not None:
             properties = _properties(PacketTypes.WILLMESSAGE)
@@ -502,6 +503,17 @@ class PahoLink:
         for done in outstanding:
             if done is not None:
                 done(LOST)
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which paho leaves to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _properties(packet_type: int) -> Properties:
