@@ -50,7 +50,6 @@ _OURS: Final = frozenset(
         "training",
         "dashboard",
         "broker_config",
-        "benchmarks",
         "hemowire",
     }
 )
