@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = {"model.bundle": args.bundle, "model.engine": args.engine}
     try:
         settings = load_settings(WorkerSettings, args.config, overrides=overrides)
+        settings.broker.read_password()  # before a model is loaded for nothing
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         EngineUnavailableError,
         FatalMqttError,
         NoSuchBundleError,
+        SettingsError,
         SubscribeRefusedError,
         UnknownArchitectureError,
     )

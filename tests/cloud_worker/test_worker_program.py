@@ -131,6 +131,7 @@ def test_the_program_archives_diagnoses_and_agrees_with_classify(
         (('bundle = "', 'bundle = "/nowhere'), "no bundle"),
         (('archive_url = "', 'archive_url = "/dev/null'), "archive"),
         (('username = "worker"', 'username = "nobody"'), "hemowire worker"),
+        (('password_file = "', 'password_file = "/nowhere'), "password_file"),
     ],
 )
 def test_what_cannot_work_is_said_and_exits_2(
