@@ -30,7 +30,7 @@ class RecordsSettings(Settings):
     #: sqlite:///file or postgresql+psycopg://user@host/database
     database_url: DatabaseUrl = "sqlite:///var/records.sqlite"
     #: The workers' archive: a folder, or s3://bucket/prefix. Must be the same place.
-    archive_url: str = Field(default="var/archive", min_length=1)
+    archive_url: str = Field(min_length=1)
     #: At most this many reports and inquiries share one transaction.
     batch_max: int = Field(default=200, ge=1, le=1000)
     #: reconcile calls a device silent when its last word is older than this.

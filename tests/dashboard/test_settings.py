@@ -15,7 +15,7 @@ EXAMPLES = Path(dashboard.__file__).parent
 
 def test_the_example_of_records_loads_and_states_the_defaults() -> None:
     settings = load_settings(RecordsSettings, EXAMPLES / "records.example.toml", environ={})
-    assert settings == RecordsSettings(broker=settings.broker)
+    assert settings == RecordsSettings(broker=settings.broker, archive_url="archive")
     assert settings.broker.username == "records"
 
 
@@ -37,7 +37,9 @@ def test_a_database_that_cannot_serve_is_refused_by_line(
     url: str, problem: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "records.toml"
-    path.write_text(f'database_url = "{url}"\nbatch_max = 0\n[broker]\nusername = "records"\n')
+    path.write_text(
+        f'database_url = "{url}"\nbatch_max = 0\narchive_url = "archive"\n[broker]\nusername = "records"\n'
+    )
     with pytest.raises(SettingsError) as caught:
         load_settings(RecordsSettings, path, environ={})
     shown = str(caught.value)
