@@ -91,11 +91,13 @@ def test_what_is_refused_is_kept_and_tried_again(broker: LocalBroker) -> None:
     async def run() -> None:
         forbidden = broker.settings(HEMATOLOGIST)  # may read diagnoses, never publish one
         async with a_publisher(forbidden, "p4") as publisher:
-            # Without a picture: Mosquitto 2.0.11 ends a connection over two denials in a row.
             refused = replace(OUTGOING, thumbnail=None)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(publisher.publish(refused), 2.5 * RETRY_FIRST_S)
-            assert publisher.counts["diagnoses_refused"] == 2
+                await asyncio.wait_for(publisher.publish(refused), 3 * RETRY_FIRST_S)
+            # Mosquitto 2.0.11 answers the first denial with 0x87 and ends the connection over the
+            # next one: both are tried again.
+            assert publisher.counts["diagnoses_refused"] >= 1
+            assert publisher.counts["diagnoses_refused"] + publisher.counts["diagnoses_lost"] >= 2
             assert publisher.counts["diagnoses"] == 0
 
     asyncio.run(run())
