@@ -18,6 +18,8 @@ when the program takes them (or with `manual_ack` when it says so), so our Recei
 the inbox and reading never stops: a program may await a publish while its inbox is full.
 (Mosquitto 2.0.11 exceeds the Receive Maximum once acknowledgements flow, 2.1 keeps to it; an inbox
 over `inbox_bytes` ends the connection, and what was not acknowledged comes again to a kept session.)
+
+One concept, and a third of it is the contract in its docstrings: so it is longer than most files.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ import asyncio
 import random
 import socket
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service_runtime.broker_settings import BrokerSettings
+from service_runtime.inbox import Inbox
 from service_runtime.log import get_log
 from service_runtime.mqtt_types import (
     LOST,
@@ -56,6 +58,7 @@ from service_runtime.mqtt_types import (
     TooLargeError,
 )
 from service_runtime.paho_link import LinkClosedError, PahoLink, Will
+from service_runtime.publish_window import Outgoing
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Status
 
@@ -63,8 +66,6 @@ from wire_protocol.json_messages import Status
 GOODBYE_S = 2.0
 #: A connection that lived this long resets the backoff.
 _STABLE_S = 5.0
-#: What a waiting message costs beside its payload, roughly.
-_MESSAGE_BYTES = 512
 _ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
 
 
@@ -95,10 +96,7 @@ class MqttSession:
         self._link: PahoLink | None = None
         self._announced = False  # on this connection
         self._has_announced = False  # on any
-        self._inbox: deque[Event] = deque()
-        self._inbox_qos0 = 0
-        self._inbox_bytes = 0
-        self._filled = asyncio.Event()
+        self._inbox = Inbox(options)
         self._life: asyncio.Future[None] | None = None
         self._is_closing = False
         self._has_ended = asyncio.Event()
@@ -121,7 +119,7 @@ class MqttSession:
                 raise
         finally:
             self._has_ended.set()
-            self._filled.set()
+            self._inbox.end()
 
     async def close(self) -> None:
         """Lets `run()` return and waits for it; events() ends after what is waiting."""
@@ -152,15 +150,9 @@ class MqttSession:
 
     # --- in -----------------------------------------------------------------------------------
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """Connections, disconnections and messages in order, to one consumer, until the end."""
-        while True:
-            while self._inbox:
-                yield self._take()
-            if self._has_ended.is_set():
-                return
-            self._filled.clear()
-            await self._filled.wait()
+        return self._inbox.events()
 
     def waiting(self) -> int:
         """How many events wait for the program."""
@@ -236,7 +228,7 @@ class MqttSession:
             if done is not None:
                 done(LOST)
             return
-        self._link.publish(topic, payload, done, qos, retain, expiry_s, correlation)
+        self._link.publish(Outgoing(topic, payload, done, qos, retain, expiry_s, correlation))
 
     async def announce(self, status: Status | None = None) -> None:
         """Publishes the retained online status (a new one if given); call it after subscribing.
@@ -288,7 +280,7 @@ class MqttSession:
         if self._presence is not None and self._has_announced:
             # See _was_taken_over. QoS 0: a kept session must not queue an earlier life's status.
             link.subscribe([Subscription(self._presence.topic, qos=0)])
-        self._put(opened)
+        self._inbox.put(opened)
         reason = "stopped"
         try:
             self._refuse_unsuitable(opened.limits)
@@ -299,7 +291,7 @@ class MqttSession:
         finally:
             self._link = None
             link.shut(reason)
-            self._put(Disconnected(reason))
+            self._inbox.put(Disconnected(reason))
         return reason
 
     async def _say_goodbye(self, link: PahoLink) -> None:
@@ -352,14 +344,9 @@ class MqttSession:
                 name = self._options.client_id
                 self._link.fail(TakenOverError(f"another program announced itself as {name!r}"))
             return
-        if message.qos == 0:
-            if self._inbox_qos0 >= self._options.inbox_qos0:
-                self.counters.dropped_qos0 += 1
-                return
-            self._inbox_qos0 += 1
-        self._inbox_bytes += len(message.payload) + _MESSAGE_BYTES
-        self._put(message)
-        if self._inbox_bytes > self._options.inbox_bytes and self._link is not None:
+        if not self._inbox.put(message):
+            self.counters.dropped_qos0 += 1
+        if self._inbox.is_over and self._link is not None:
             self.counters.inbox_overflows += 1
             self._link.shut(f"our inbox is over {self._options.inbox_bytes} bytes")
 
@@ -376,17 +363,3 @@ class MqttSession:
         except PeerError:
             return False  # cleared, or not ours to judge
         return status.incarnation != presence.status.incarnation
-
-    def _put(self, event: Event) -> None:
-        self._inbox.append(event)
-        self._filled.set()
-
-    def _take(self) -> Event:
-        event = self._inbox.popleft()
-        if isinstance(event, Message):
-            self._inbox_bytes -= len(event.payload) + _MESSAGE_BYTES
-            if event.qos == 0:
-                self._inbox_qos0 -= 1
-            elif not self._options.manual_ack:
-                event.ack()
-        return event

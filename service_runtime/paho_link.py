@@ -2,7 +2,8 @@
 
 paho is driven by the event loop's own reader and writer, so there is no second thread and no
 locking: its callbacks only note what happened, and the program's callbacks run after paho has
-returned. paho's own limits are off (it ignores the broker's Receive Maximum); the window is here.
+returned. paho's own limits are off: `publish_window` keeps to the broker's. Longer than most files,
+so that nothing else has to know paho.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket as sockets
 import ssl
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,13 +28,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_types import (
-    DELIVERED,
     LOST,
-    QUEUE_FULL,
-    TOO_LARGE,
     Connected,
     ConnectionLostError,
-    Done,
     LinkLimits,
     Message,
     NotAuthorisedError,
@@ -40,6 +38,7 @@ from service_runtime.mqtt_types import (
     Subscription,
     TakenOverError,
 )
+from service_runtime.publish_window import Outgoing, PublishWindow
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 _TAKEN_OVER = 0x8E
 #: CONNACK codes that another attempt cannot mend: account, client id, banned, method, protocol.
 _HOPELESS = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C))
-#: Topic, properties and fixed header of a PUBLISH are below this; payloads keep this distance.
-_HEADER_BYTES = 256
 
 
 class LinkClosedError(Exception):
@@ -62,16 +59,6 @@ class Will:
     topic: str
     payload: bytes
     expiry_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    topic: str
-    payload: bytes
-    done: Done | None
-    retain: bool
-    expiry_s: int | None
-    correlation: bytes | None
 
 
 class PahoLink:
@@ -95,11 +82,7 @@ class PahoLink:
         self._fault: Exception | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
         self._limits: LinkLimits | None = None
-        self._inflight: dict[int, Done | None] = {}
-        self._queue: deque[_Outgoing] = deque()
-        self._queue_bytes = 0
-        self._unwritten_qos0 = 0
-        self._acknowledged: deque[tuple[int, int]] = deque()
+        self._window: PublishWindow | None = None
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._arrived: deque[Message] = deque()
         self._unacked: dict[int, int] = {}
@@ -160,7 +143,7 @@ class PahoLink:
     @property
     def in_flight(self) -> int:
         """QoS 1 publishes that were sent and not acknowledged."""
-        return len(self._inflight)
+        return 0 if self._window is None else self._window.in_flight
 
     @property
     def socket(self) -> sockets.socket | None:
@@ -169,33 +152,12 @@ class PahoLink:
 
     # --- out ----------------------------------------------------------------------------------
 
-    def publish(  # noqa: PLR0917  # positional, because it is called once per chunk
-        self,
-        topic: str,
-        payload: bytes,
-        done: Done | None,
-        qos: int,
-        retain: bool,
-        expiry_s: int | None,
-        correlation: bytes | None,
-    ) -> None:
+    def publish(self, message: Outgoing) -> None:
         """Sends now, or when the window allows; `done` is called exactly once."""
-        code = self._admit(payload, qos)
-        if code == DELIVERED:
-            message = _Outgoing(topic, payload, done, retain, expiry_s, correlation)
-            if qos == 0:
-                self._unwritten_qos0 += 1
-                code = self._hand_over(message, 0)
-            elif self._queue or len(self._inflight) >= self._window:
-                self._queue.append(message)
-                self._queue_bytes += len(payload)
-                return
-            else:
-                code = self._hand_over(message, 1)
-                if code == DELIVERED:
-                    return
-        if done is not None:
-            done(code)
+        if self._window is not None:
+            self._window.publish(message)
+        elif message.done is not None:
+            message.done(LOST)
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[int]]:
         """Sends SUBSCRIBE; the SUBACK's reason codes, or ConnectionLostError."""
@@ -228,27 +190,7 @@ class PahoLink:
             self._answers[mid] = answer
         return answer
 
-    @property
-    def _window(self) -> int:
-        return (
-            self._options.window
-            if self._limits is None
-            else min(self._options.window, self._limits.receive_maximum)
-        )
-
-    def _admit(self, payload: bytes, qos: int) -> int:
-        if self._is_over or self._limits is None:
-            return LOST
-        if len(payload) + _HEADER_BYTES > self._limits.maximum_packet_size:
-            return TOO_LARGE
-        waiting = self._unwritten_qos0 if qos == 0 else len(self._queue)
-        if waiting >= self._options.queue_messages:
-            return QUEUE_FULL
-        if qos and self._queue and self._queue_bytes + len(payload) > self._options.queue_bytes:
-            return QUEUE_FULL
-        return DELIVERED
-
-    def _hand_over(self, message: _Outgoing, qos: int) -> int:
+    def _hand_over(self, message: Outgoing) -> int | None:
         properties = None
         if message.expiry_s is not None or message.correlation is not None:
             properties = _properties(PacketTypes.PUBLISH)
@@ -256,28 +198,18 @@ class PahoLink:
                 properties.MessageExpiryInterval = message.expiry_s
             if message.correlation is not None:
                 properties.CorrelationData = message.correlation
-        info = self._client.publish(message.topic, message.payload, qos, message.retain, properties)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return LOST
-        if qos:
-            self._inflight[info.mid] = message.done
-        return DELIVERED
+        info = self._client.publish(
+            message.topic, message.payload, message.qos, message.retain, properties
+        )
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _settle(self) -> None:
         """Tells the program what paho's callbacks noted, and refills the window."""
         try:
             while self._arrived:
                 self._on_message(self._arrived.popleft())
-            while self._acknowledged:
-                mid, code = self._acknowledged.popleft()
-                done = self._inflight.pop(mid, None)
-                if done is not None:
-                    done(code)
-            while self._queue and len(self._inflight) < self._window and not self._is_over:
-                message = self._queue.popleft()
-                self._queue_bytes -= len(message.payload)
-                if self._hand_over(message, 1) != DELIVERED and message.done is not None:
-                    message.done(LOST)
+            if self._window is not None:
+                self._window.settle()
         except Exception as error:  # a program's `done` failed: that is its bug and ends the run
             self.fail(error)
 
@@ -369,7 +301,7 @@ class PahoLink:
             raise LinkClosedError("connection closed while connecting")
         self._attached = True
         self._loop.add_reader(sock.fileno(), self._read)
-        self._write()
+        self._write_or_wait(sock)
         self._tick()
 
     def _read(self) -> None:
@@ -379,7 +311,7 @@ class PahoLink:
             while isinstance(sock, ssl.SSLSocket) and sock.pending():
                 self._client.loop_read()
                 sock = self._client.socket()
-        except (ValueError, IndexError, KeyError, TypeError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, struct.error) as error:
             self.fail(LinkClosedError(f"the broker sent what cannot be read: {error}"))
         self._settle()
 
@@ -438,6 +370,7 @@ class PahoLink:
             )
             return
         self._limits = _limits(properties, self._options.keepalive_s)
+        self._window = PublishWindow(self._options, self._limits, self._hand_over)
         if not self._opened.done():
             self._opened.set_result(Connected(self._limits, flags.session_present))
 
@@ -458,10 +391,8 @@ class PahoLink:
     def _published(
         self, _client: object, _userdata: object, mid: int, code: ReasonCode, _properties: object
     ) -> None:
-        if mid in self._inflight:
-            self._acknowledged.append((mid, code.value))
-        else:
-            self._unwritten_qos0 -= 1
+        if self._window is not None:
+            self._window.published(mid, code.value)
 
     def _answered(
         self,
@@ -495,14 +426,10 @@ class PahoLink:
             if not answer.done():
                 answer.set_exception(ConnectionLostError(reason))
                 answer.exception()
-        outstanding = [*self._inflight.values(), *(item.done for item in self._queue)]
         self._answers.clear()
-        self._inflight.clear()
-        self._queue.clear()
         self._unacked.clear()
-        for done in outstanding:
-            if done is not None:
-                done(LOST)
+        if self._window is not None:
+            self._window.end()
 
 
 class _ClosingSocket(ssl.SSLSocket):

@@ -128,7 +128,7 @@ def test_a_role_reads_its_own_topics_and_no_other(broker: LocalBroker) -> None:
                 for name in {*USERNAMES, *publishers.values()}
             }
             for name in USERNAMES:
-                await sessions[name].subscribe([Subscription("hemowire/v1/#")])
+                await sessions[name].subscribe([Subscription("hemowire/v1/#", retain_handling=2)])
             for topic, name in publishers.items():
                 assert await sessions[name].publish(topic, b"x") != NOT_AUTHORISED
             heard = {}
