@@ -16,6 +16,9 @@ class SenderSettings(BaseModel):
     offer_wait_s: float = Field(0.3, gt=0, description="least wait for the answer to an offer")
     offer_wait_rtts: float = Field(4.0, ge=1, description="the same, in round trips")
     offer_wait_max_s: float = Field(5.0, gt=0, description="the wait doubles up to this")
+    busy_max_s: float = Field(
+        5.0, gt=0, description="the pause after Busy doubles up to this, or what Busy asks for"
+    )
     probe_after_s: float = Field(0.2, gt=0, description="least silence before a Probe")
     probe_after_rtts: float = Field(3.0, ge=1, description="the same, in round trips")
     stored_probe_s: float = Field(1.0, gt=0, description="first Probe after the last byte arrived")
@@ -56,8 +59,8 @@ class ReceiverSettings(BaseModel):
 
     pool_bytes: int = Field(256 * 1024 * 1024, ge=64 * 1024, description="all images in memory")
     device_pool_bytes: int = Field(128 * 1024 * 1024, ge=64 * 1024, description="of one device")
-    transfers: int = Field(256, ge=1, description="images in memory, whatever their state")
-    device_transfers: int = Field(16, ge=1, description="of one device")
+    transfers: int = Field(512, ge=1, description="images in memory, whatever their state")
+    device_transfers: int = Field(64, ge=1, description="of one device")
     max_image_bytes: int = Field(MAX_IMAGE_BYTES, ge=1, le=MAX_IMAGE_BYTES)
     max_side_px: int = Field(MAX_SIDE_PX, ge=1, le=MAX_SIDE_PX)
     max_chunk_bytes: int = Field(MAX_CHUNK_BYTES, ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)
@@ -71,7 +74,7 @@ class ReceiverSettings(BaseModel):
     age_s: float = Field(3600.0, gt=0, description="no transfer lasts longer")
     progress_s: float = Field(0.02, ge=0, description="a Progress waits at most this long")
     progress_chunks: int = Field(2, ge=1, description="or for this many chunks")
-    busy_retry_s: float = Field(1.0, ge=0, le=3600, description="Busy: the pool is full")
+    busy_retry_s: float = Field(0.2, ge=0, le=3600, description="Busy: the pool is full")
     unready_retry_s: float = Field(5.0, ge=0, le=3600, description="Busy: archive or model ill")
     draining_retry_s: float = Field(0.1, ge=0, le=3600, description="Busy: another worker will")
     answers_s: float = Field(20.0, gt=0, description="last words are repeated this long")

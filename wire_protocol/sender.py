@@ -119,6 +119,7 @@ class Sender:
         #: No offer before this: nobody answered, everybody is busy, or the archive is away.
         self._hold_until = float("-inf")
         self._silences = 0
+        self._busies = 0
         #: Workers that went offline, with the images for which that was counted.
         self._vanished: dict[str, list[str]] = {}
         #: Workers that are offline: a Claim of theirs that comes late is of no use.
@@ -323,6 +324,7 @@ class Sender:
             return
         self._answered(upload, now)
         image = self._images[upload.manifest.image_id]
+        self._busies = 0
         upload.phase = Phase.CLAIMED
         upload.worker = claim.worker
         upload.topic = self._topics.build(Kind.INGEST, worker=claim.worker, device=self._device)
@@ -364,7 +366,10 @@ class Sender:
         self.counts.busy += 1
         self._answered(upload, now)
         self._end(upload)
-        self._hold(now + busy.retry_after_s * (1 + self._jitter() / 2))
+        pause = busy.retry_after_s * 2 ** min(self._busies, 16)
+        pause = min(pause, max(self._settings.busy_max_s, busy.retry_after_s))
+        self._busies += 1
+        self._hold(now + pause * (1 + self._jitter() / 2))
         self._offer_again(self._images[upload.manifest.image_id], now)
 
     def _on_unknown(self, unknown: m.Unknown, now: float) -> None:

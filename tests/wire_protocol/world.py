@@ -425,7 +425,9 @@ class DeviceHost(Host):
         self.most_in_flight = max(self.most_in_flight, sender.pace.in_flight)
         assert sender.pace.in_flight >= 0
         assert self.unacked <= self.world.receive_maximum + 60, "a flood of control messages"
-        self.set_tick(sender.deadline)
+        deadline = sender.deadline
+        assert deadline is None or deadline >= self.world.now - 1e-6, "a deadline in the past"
+        self.set_tick(deadline)
 
     def carry_in(self, message: m.Message, *, from_records: bool) -> None:
         """A message on transfer/ or recorded/ of this device."""
@@ -611,6 +613,8 @@ class WorkerHost(Host):
         assert receiver.images_in_memory <= settings.transfers
         if self.connected:
             self.set_tick(receiver.deadline)
+        if isinstance(event, io.Tick) and receiver.deadline is not None:
+            assert receiver.deadline > self.world.now, "a deadline that a Tick does not move"
 
     def _later(self, delay_s: float, do: Callable[[], None]) -> None:
         epoch = self.epoch
