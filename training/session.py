@@ -78,12 +78,12 @@ class _Reporter:
             total = step.epochs * step.batches
             self._tasks[step.stage] = self._bars.add_task(step.stage, total=total)
         words = (
-            f"{step.stage} {step.epoch}/{step.epochs} "
+            f"{step.stage} {step.epoch}/{step.epochs} {step.batch}/{step.batches} "
             f"loss {step.loss:.3f} accuracy {step.accuracy:.3f}"
         )
         done = (step.epoch - 1) * step.batches + step.batch
         self._bars.update(self._tasks[step.stage], completed=done, description=words)
-        if step.batch == step.batches:
+        if step.batch == step.batches or (not self._console.is_terminal and step.batch % 50 == 0):
             self._console.print(words)
 
 

@@ -6,6 +6,7 @@ an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -262,8 +263,14 @@ def hide_corner(tile: Tiles, preprocessing: Preprocessing) -> Tiles:
 
 
 def use_cores() -> int:
-    """Let torch use the cores of this process and OpenCV one; returns their number."""
+    """Let torch use the cores of this process and OpenCV one; returns their number.
+
+    OMP_NUM_THREADS limits them: where other work shares the cores, threads that wait for each other
+    at every layer are slower than one thread alone.
+    """
     cores = len(os.sched_getaffinity(0))
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cores = min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
     torch.set_num_threads(cores)
     cv2.setNumThreads(1)
     return cores
@@ -271,6 +278,18 @@ def use_cores() -> int:
 
 def _load_checkpoint(checkpoint: Path, signature: str) -> dict[str, Any]:
     saved: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    if saved["recipe"] != signature:
-        raise ResumeError(f"{checkpoint} was made with another recipe; train without --resume")
+    then, now = (_learned_so_far(text, saved["stage"]) for text in (saved["recipe"], signature))
+    if then != now:
+        changed = ", ".join(key for key in now if then.get(key) != now[key])
+        raise ResumeError(
+            f"{checkpoint} was made with another recipe ({changed}); train without --resume"
+        )
     return saved
+
+
+def _learned_so_far(signature: str, stage: int) -> dict[str, Any]:
+    """What of a recipe the weights depend on after this stage: later stages may still change."""
+    recipe: dict[str, Any] = json.loads(signature)
+    recipe["stages"] = recipe["stages"][: stage + 1]
+    kept = ("architecture", "seed", "classes", "input", "split", "stages", "augmentation")
+    return {key: recipe[key] for key in kept}
