@@ -45,6 +45,8 @@ class LimitSettings(Settings):
     decoded_images: int = Field(default=8, ge=1, le=1024)
     #: Threads that write to and read from the archive.
     archive_threads: int = Field(default=4, ge=1, le=256)
+    #: A put or read that takes longer says that the archive is away.
+    archive_s: float = Field(default=30.0, gt=0)
     #: Images between decode and the PUBACK of their diagnosis.
     unpublished_images: int = Field(default=256, ge=1)
     #: Largest picture that is decoded, and how long and how much memory a suspect one may take.

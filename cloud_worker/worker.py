@@ -4,7 +4,8 @@
 
 All it holds is soft state: it may be killed at any line. It never says "stored" before the archive
 has the bytes, and never publishes a diagnosis of an image that the archive does not have.
-Starting and stopping, in order, is `cloud_worker.service`.
+Starting and stopping, in order, is `cloud_worker.service`. The page is longer than most so that it
+shows every stage.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Worker:
         self._tasks = tasks
         self._archive_threads = ThreadPoolExecutor(limits.archive_threads, "archive")
         self._decode_threads = ThreadPoolExecutor(limits.decode_threads, "decode")
+        self._archiving = Admission(limits.archive_threads)
         self._unpublished = Admission(limits.unpublished_images)
         self._decoded = Admission(limits.decoded_images)
         self._one_suspect = asyncio.Lock()
@@ -147,7 +149,7 @@ class Worker:
         """Durable in the archive, beside the decoding; False where the archive is away."""
         put = partial(self._archive.put, image.site, image.device, image.manifest, data)
         try:
-            result = await self._in_thread(self._archive_threads, put)
+            result = await self._ask_archive(image, "put", put)
         except ArchiveAwayError as error:
             self.counts["put_failed"] += 1
             self.intake.tell(io.PutFailed(image.key, permanent=False, reason="archive_away"))
@@ -163,7 +165,7 @@ class Worker:
         """The bytes of an image that was stored before; None where they cannot be had."""
         read = partial(self._archive.read, image.manifest.sha256)
         try:
-            data = await self._in_thread(self._archive_threads, read)
+            data = await self._ask_archive(image, "read", read)
         except UnknownBlobError as error:
             self.counts["unknown_blobs"] += 1
             failed = io.PutFailed(image.key, True, UNKNOWN_BLOB, str(error))
@@ -175,6 +177,17 @@ class Worker:
             return data
         self.intake.tell(failed)
         return None
+
+    async def _ask_archive(self, image: Image, doing: str, call: Callable[[], T]) -> T:
+        """In a thread of its own; storage that hangs is away, even if its thread comes back."""
+        async with self._archiving.enter(is_urgent=image.is_urgent):
+            try:
+                return await asyncio.wait_for(
+                    self._in_thread(self._archive_threads, call), self._limits.archive_s
+                )
+            except TimeoutError as error:
+                doing = f"{doing} of image {image.manifest.image_id}"
+                raise ArchiveAwayError(self._archive.url, doing, error) from error
 
     def _free(self, image: Image, archived: asyncio.Task[bool] | None) -> None:
         """Tells the pool that neither archive nor decoder needs the bytes any more."""

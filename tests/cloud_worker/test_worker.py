@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.cloud_worker.bad_images import BAD_IMAGES
 from tests.cloud_worker.device import Device
 from tests.cloud_worker.images import a_field, a_manifest, jpeg
 from tests.cloud_worker.watcher import Watcher
+from wire_protocol import archive_layout as layout
 from wire_protocol.json_messages import Diagnosis, Urgency
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority
@@ -255,6 +257,32 @@ def test_while_the_archive_is_away_nothing_is_called_stored_or_diagnosed(
 
     asyncio.run(run())
     assert Archive(str(folder), "test").read_manifest("scope-1", during.image_id) is not None
+
+
+def test_an_archive_that_hangs_is_away_too(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    data = jpeg(a_field(25))
+    manifest = a_manifest(data, um_per_px=UM_PER_PX)
+    hanging = tmp_path / layout.blob_key(manifest.sha256)
+    hanging.parent.mkdir(parents=True)
+    os.mkfifo(hanging)  # whoever opens it to see whether the blob is there waits for a writer
+
+    async def run() -> None:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(broker, resnet34_bundle, tmp_path, archive_s=0.3)
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            device.send(manifest, data)
+            await device.until_heard(WorkerRelease)
+            assert not watcher.of(Kind.DIAGNOSIS)
+            writer = os.open(hanging, os.O_RDWR)  # lets every reader go, now and later
+            hanging.unlink()
+            os.close(writer)
+            await device.until(OutboxState.STORED, [manifest])
+            await watcher.until(lambda: bool(watcher.of(Kind.DIAGNOSIS)))
+
+    asyncio.run(run())
+    assert Archive(str(tmp_path), "test").read(manifest.sha256) == data
 
 
 def test_a_stop_finishes_what_is_in_hand(
