@@ -30,10 +30,11 @@ def show(found: Reconciliation, console: Console) -> None:
         title="seqs given out = diagnosed + rejected + dropped + still held",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
     for name in ("device", "outbox"):
         table.add_column(name, no_wrap=True)
-    for name in ("given out", "diagnosed", "rejected", "dropped", "held"):
+    for name in ("given", "diagnosed", "rejected", "dropped", "held"):
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     for account in found.outboxes:

@@ -151,7 +151,7 @@ class Records:
                     for waiting in self._held:
                         waiting.message = None
                     self._bereft = {waiting.key: waiting for waiting in self._held}
-                    self._log.warning("records_disconnected", reason=reason)
+                    self._log.info("records_disconnected", reason=reason)
                 case Message():
                     self._take(event)
 

@@ -86,13 +86,15 @@ def _list(settings: RecordsSettings, *, as_json: bool) -> int:
     from rich.console import Console
 
     from dashboard.outcomes import read_outcomes
-    from dashboard.outcomes_table import outcomes_table
+    from dashboard.outcome_lines import outcome_lines
 
     rows = read_outcomes(settings.database_url)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        Console().print(outcomes_table(rows))
+        console = Console()
+        for line in outcome_lines(rows):
+            console.print(line)
     return 0
 
 
