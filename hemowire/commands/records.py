@@ -85,8 +85,8 @@ def _list(settings: RecordsSettings, *, as_json: bool) -> int:
 
     from rich.console import Console
 
-    from dashboard.outcomes import read_outcomes
     from dashboard.outcome_lines import outcome_lines
+    from dashboard.outcomes import read_outcomes
 
     rows = read_outcomes(settings.database_url)
     if as_json:
