@@ -15,7 +15,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "run the whole path, microscope to hematologist, on this machine",
     "edge": "run a microscope agent",
     "worker": "run a classifying worker",
-    "records": "run the records store, or reconcile, list and rebuild it",
+    "records": "run the records store, or reconcile and list what it holds",
     "watch": "show diagnoses as they come, urgent first",
     "broker": "run Mosquitto with the shipped configuration",
     "classify": "classify image files without a broker",
