@@ -167,15 +167,15 @@ class Archive:
             self._fs.pipe_file(self._path(key), bytes(data))
 
     def _make_folder(self, folder: Path) -> None:
-        """Makes it, and syncs its whole chain once: another process may have made part of it."""
+        """Makes it, and syncs each folder of its chain once: others may have made part of it."""
         if folder in self._durable_folders and folder.is_dir():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        root = Path(self._root)
-        for parent in folder.parents:
-            _sync_folder(parent)
-            if parent == root.parent:
-                break
+        if folder == Path(self._root):
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
         self._durable_folders.add(folder)
 
     def _read(self, key: str) -> bytes:
