@@ -69,7 +69,7 @@ def test_two_hundred_images_end_recorded_with_the_bundle_trained_on_the_set(
         original = real_images("ball4") / row["path"]
         (folder / original.name).symlink_to(original)
     assert len(list(folder.iterdir())) == SENT
-    arguments = ("--images", str(folder), "--devices", "2", "--um-per-px", "0.4", "--exit")
+    arguments = ("--images", str(folder), "--devices", "2", "--um-per-px", "0.48", "--exit")
     with demo(tmp_path, *arguments, "--bundle", str(bundle), "--rate", "max") as run:
         assert run.finish(300) == 0, run.output()
     found = run.account()

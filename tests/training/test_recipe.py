@@ -34,7 +34,7 @@ def test_an_unknown_recipe_names_the_shipped_ones() -> None:
 def test_a_wrong_recipe_lists_all_its_problems(tmp_path: Path) -> None:
     text = (RECIPES / "ball4.toml").read_text(encoding="utf-8")
     text = text.replace("epochs = 9", "epochs = 0").replace("flips", "flip")
-    text = text.replace("height_px = 160", "height_px = 'tall'", 1)
+    text = text.replace("height_px = 192", "height_px = 'tall'", 1)
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
