@@ -66,7 +66,7 @@ class Bench:
 
     def messages(self, kind: type[MessageT], effects: list[Any] | None = None) -> list[MessageT]:
         """The messages of one kind that were published (in `effects`, or ever)."""
-        out = []
+        out: list[MessageT] = []
         for effect in self.effects if effects is None else effects:
             if isinstance(effect, io.Publish):
                 message = decode(effect.payload)
@@ -198,7 +198,7 @@ class ReceiverBench(Bench):
         return self.hear(offered, device)
 
     def chunk(
-        self, attempt: int, seq: int, size: int, start: int, end: int, device: str = "d"
+        self, attempt: int, seq: int, size: int, start: int, end: int, *, device: str = "d"
     ) -> list[Any]:
         """Bytes [start, end) of an image."""
         data = image_bytes(seq, size)[start:end]

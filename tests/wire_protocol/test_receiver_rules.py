@@ -127,7 +127,7 @@ def test_two_devices_share_a_pool_that_holds_one_image_and_a_bit() -> None:
             effects = bench.hear(m.Probe(attempt, at[device]), device)
             for progress in bench.messages(m.Progress, effects):
                 if progress.attempt == attempt and at[device] < progress.limit:
-                    bench.chunk(attempt, seq, SIZE, at[device], progress.limit, device)
+                    bench.chunk(attempt, seq, SIZE, at[device], progress.limit, device=device)
                     at[device] = progress.limit
             for store in bench.of(io.Store)[stored:]:
                 stored += 1
@@ -368,7 +368,7 @@ def test_every_offer_is_answered_at_once_and_the_memory_stays_bounded(seed: int)
         elif what < 6:
             start = rng.randrange(size)
             end = min(size, start + 8 * KIB)
-            effects = bench.chunk(rng.randint(1, attempt), seq, size, start, end, device)
+            effects = bench.chunk(rng.randint(1, attempt), seq, size, start, end, device=device)
         elif what == 6:
             effects = bench.hear(m.Probe(rng.randint(1, attempt), rng.randrange(size)), device)
         elif keys:

@@ -109,7 +109,7 @@ def run_to_the_end(world: World) -> None:
     world.check_end()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=SEEDS)
 def test_any_mixture_of_faults_ends_with_every_image_once_and_whole(seed: int) -> None:
     run_to_the_end(make_world(seed))
