@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -97,6 +98,7 @@ class Programs:
     async def _spawn(self, program: Program) -> None:
         with program.log.open("ab") as log:
             program.process = await asyncio.create_subprocess_exec(
+                *_ends_with_us(),
                 *program.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -127,6 +129,12 @@ class Programs:
                 return
             program.restarts += 1
             await self._spawn(program)
+
+
+def _ends_with_us() -> list[str]:
+    """A prefix (util-linux) that ends the program when this process is killed; nothing elsewhere."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _tail(log: Path, lines: int = 12) -> str:

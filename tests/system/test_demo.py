@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,16 @@ def test_classify_and_the_pipeline_give_equal_answers(tmp_path: Path) -> None:
         for key in ("result", "reason", "urgency"):
             assert answer[key] == other[key]
         assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=0.02)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux's setpriv is not here")
+def test_a_killed_demo_leaves_no_program_behind(tmp_path: Path) -> None:
+    with demo(tmp_path, "--rate", "2") as run:
+        run.wait_until(lambda: run.recorded() >= 1, 120, "a record")
+        pids = [run.pid(name) for name in run.programs()]
+        run.process.kill()
+        run.process.wait()
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
