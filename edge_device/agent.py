@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import cv2
+
 from edge_device.cameras import Camera, open_camera
 from edge_device.capture import Prepared
 from edge_device.commands import Commands
@@ -44,7 +46,7 @@ from wire_protocol import machine_io as io
 from wire_protocol.topics import Kind, Topics
 
 #: Captures between the microscope and the disk; when full the microscope waits.
-_PREPARED = 4
+_PREPARED = 8
 #: Messages handled in a row before other tasks get a turn.
 _MESSAGES_AT_ONCE = 32
 #: The latest tombstones that another records store is asked about.
@@ -58,6 +60,7 @@ async def run_edge(
 
     Raises OutboxError or CameraError before anything runs.
     """
+    cv2.setNumThreads(1)  # one capture thread is enough; a pool would fight with everything else
     outbox = Outbox(settings.data_dir / "outbox")
     sources = CapturedSources(outbox.folder)
     try:
@@ -95,7 +98,9 @@ class Agent:
         self._news = asyncio.Event()
         self._disk = OutboxThread(outbox)
         self._owed = Owed()
-        self._microscope = Microscope(settings, camera, self._owed, self._stopping)
+        self._microscope = Microscope(
+            settings, camera, self._owed, stopping=self._stopping, on_change=self._changed
+        )
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
         self._is_exhausted = False
         self._keep_ended = False
@@ -165,6 +170,7 @@ class Agent:
         finally:
             self._transfer.stop()
             self._microscope.close()
+            self._disk.shut()
         self._log.info("stopped", owed=len(self._owed))
 
     # --- the stages, in order -----------------------------------------------------------------

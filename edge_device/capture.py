@@ -108,5 +108,3 @@ def _scale(shot: Shot, opened: Opened | Refusal, settings: EdgeSettings) -> floa
     except ScaleUnknownError as error:
         get_log("edge").warning("scale_unknown", reason=str(error))
         return None
-
-

@@ -30,9 +30,7 @@ class Reporter:
     ) -> None:
         self.last_scores: dict[str, float] = {}
         self._settings = settings
-        self._topic = topics.build(
-            Kind.DEVICE_HEALTH, site=settings.site, device=settings.device
-        )
+        self._topic = topics.build(Kind.DEVICE_HEALTH, site=settings.site, device=settings.device)
         self._session = session
         self._disk = disk
         self._started_s = monotonic_s()

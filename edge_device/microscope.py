@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from edge_device.cameras import Camera, Nothing
@@ -22,7 +23,13 @@ class Microscope:
     """Gives prepared captures until the camera is exhausted or `stopping` is set."""
 
     def __init__(
-        self, settings: EdgeSettings, camera: Camera, owed: Owed, stopping: asyncio.Event
+        self,
+        settings: EdgeSettings,
+        camera: Camera,
+        owed: Owed,
+        *,
+        stopping: asyncio.Event,
+        on_change: Callable[[], None],
     ) -> None:
         self.paused = False
         #: Why there is no capture now, in words; "" while it goes on.
@@ -31,6 +38,7 @@ class Microscope:
         self._camera = camera
         self._owed = owed
         self._stopping = stopping
+        self._on_change = on_change
         self._schedule = Schedule(settings.camera.rate_per_s)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="capture")
         self._log = get_log("edge").bind(device=settings.device)
@@ -42,6 +50,7 @@ class Microscope:
             if halted != self.halted:
                 self.halted = halted
                 self._log.warning("capture_stopped" if halted else "capture_goes_on", reason=halted)
+                self._on_change()
             if halted:
                 if self.paused:
                     self._schedule.restart()

@@ -62,7 +62,7 @@ class Scores:
 def measure(bgr: npt.NDArray[np.uint8]) -> Scores:
     """Scores of an 8-bit image (H, W, 3)."""
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-    histogram = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    histogram = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().cumsum() / grey.size
     white_level = float(np.searchsorted(histogram, 0.95))
     white = 100 * float(np.count_nonzero(cv2.inRange(bgr, (254, 254, 254), (255, 255, 255))))
     black = 100 * float(np.count_nonzero(cv2.inRange(bgr, (0, 0, 0), (5, 5, 5))))
@@ -121,14 +121,20 @@ def _clipped(what: str, colour: str, score: float, limit: float) -> Refusal:
 def _contrast_and_focus(grey: npt.NDArray[np.float32]) -> tuple[float, float]:
     response = cv2.filter2D(grey, -1, _NOISE_KERNEL)
     # The median ignores edges; a Gaussian's median magnitude is 0.6745 sigma.
-    noise = float(np.median(np.abs(response[::2, ::2]))) / 0.6745 / 6
-    fine = float(np.var(_blur(grey, 1) - _blur(grey, 2)))
+    noise = float(np.median(np.abs(response[1::4, 1::3]))) / 0.6745 / 6
+    fine = _deviation(cv2.subtract(_blur(grey, 1), _blur(grey, 2))) ** 2
     half = _halve(grey)
-    coarse = float(np.var(_blur(half, 2) - _blur(half, 4)))
+    coarse = _deviation(cv2.subtract(_blur(half, 2), _blur(half, 4))) ** 2
     quarter = _halve(half)
-    contrast = float(np.std(_blur(quarter, 0.5) - _blur(quarter, 4)))
+    contrast = _deviation(cv2.subtract(_blur(quarter, 0.5), _blur(quarter, 4)))
     corrected = max(0.0, fine - _NOISE_IN_FINE_BAND * noise * noise)
     return contrast, 100 * corrected / (coarse + _LEAST_COARSE_ENERGY)
+
+
+def _deviation(band: object) -> float:
+    """Standard deviation of a float image."""
+    _, deviation = cv2.meanStdDev(np.asarray(band, np.float32))
+    return float(deviation[0, 0])
 
 
 def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:

@@ -24,7 +24,7 @@ class OutboxSettings(Settings):
 
     #: Bytes that the records store does not have yet; recorded ones are freed before this is reached.
     max_bytes: int = Field(default=8 * 1024**3, ge=1024**2)
-    max_images: int = Field(default=100_000, ge=1)
+    max_images: int = Field(default=20_000, ge=1)
     #: Free space that is left to the rest of the device.
     min_free_bytes: int = Field(default=512 * 1024**2, ge=0)
 

@@ -90,9 +90,7 @@ class Transfer:
 
     def connected(self, limits: LinkLimits) -> None:
         """Subscribed and announced."""
-        self.tell(
-            io.Connected(io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum))
-        )
+        self.tell(io.Connected(io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum)))
 
     def tell(self, event: io.SenderEvent) -> None:
         """Tells the sender and does what it wants; an event told meanwhile comes after."""

@@ -44,7 +44,7 @@ class ImageFiles:
 
     def write(self, image_id: str, content: bytes) -> None:
         """Writes durably except for the folder's entry: call `sync_folder` before the commit."""
-        temporary = self._folder / f"{image_id}.tmp"
+        temporary = self._temporary(image_id)
         with temporary.open("wb", buffering=0) as file:
             view = memoryview(content)
             while view:
@@ -72,8 +72,12 @@ class ImageFiles:
         return content
 
     def remove(self, image_id: str) -> None:
-        """Removes the bytes; harmless where they are gone already."""
+        """Removes the bytes, half-written ones too; harmless where they are gone already."""
         self.path(image_id).unlink(missing_ok=True)
+        self._temporary(image_id).unlink(missing_ok=True)
+
+    def _temporary(self, image_id: str) -> Path:
+        return self._folder / f"{image_id}.tmp"
 
     def remove_all_but(self, held: Container[str]) -> int:
         """Removes what no committed row holds; returns how many files that were."""

@@ -75,7 +75,9 @@ class Outbox:
 
     def is_captured(self, source_key: str) -> bool:
         """Whether a capture with this key was committed, however long ago."""
-        found = self.db.execute("SELECT 1 FROM sources WHERE key_sha256 = ?", (source_digest(source_key),))
+        found = self.db.execute(
+            "SELECT 1 FROM sources WHERE key_sha256 = ?", (source_digest(source_key),)
+        )
         return found.fetchone() is not None
 
     def add(self, captures: Sequence[NewCapture]) -> list[OutboxRow | None]:
@@ -89,10 +91,7 @@ class Outbox:
             known = capture.source_key in keys or self.is_captured(capture.source_key)
             keys.add(capture.source_key)
             fresh.append(None if known else (capture, new_id()))
-        for capture, image_id in filter(None, fresh):
-            if capture.content is not None:
-                self.files.write(image_id, capture.content)
-        self.files.sync_folder()
+        self._write_files([(i, c.content) for c, i in filter(None, fresh) if c.content is not None])
         with self.transaction():
             seq: int = self.one("SELECT next_seq FROM meta")[0]
             for capture, image_id in filter(None, fresh):
@@ -102,6 +101,17 @@ class Outbox:
             self.step("rows_inserted")
         self.step("capture_committed")
         return [None if new is None else self.row(new[1]) for new in fresh]
+
+    def _write_files(self, files: Sequence[tuple[str, bytes]]) -> None:
+        """All files durably, or none of them (a full disk is not filled further)."""
+        try:
+            for image_id, content in files:
+                self.files.write(image_id, content)
+            self.files.sync_folder()
+        except OSError:
+            for image_id, _ in files:
+                self.files.remove(image_id)
+            raise
 
     def _insert(self, seq: int, image_id: str, capture: NewCapture) -> None:
         content, refusal = capture.content, capture.refusal
@@ -132,7 +142,9 @@ class Outbox:
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join("?" for _ in values)
         self.db.execute(f"INSERT INTO images ({names}) VALUES ({marks})", tuple(values.values()))
-        self.db.execute("INSERT INTO sources VALUES (?, ?)", (source_digest(capture.source_key), seq))
+        self.db.execute(
+            "INSERT INTO sources VALUES (?, ?)", (source_digest(capture.source_key), seq)
+        )
 
     # --- states -------------------------------------------------------------------------------
 
@@ -237,10 +249,11 @@ class Outbox:
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.db.execute("COMMIT")
         except BaseException:
-            self.db.execute("ROLLBACK")
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
             raise
-        self.db.execute("COMMIT")
 
 
 _SELECT = f"SELECT {ROW_COLUMNS} FROM images"

@@ -88,7 +88,9 @@ def _prepare(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection
     if version == 0:
         _create(connection)
     elif version != SCHEMA_VERSION:
-        raise OutboxError(f"{folder}: outbox version {version}, this program knows {SCHEMA_VERSION}")
+        raise OutboxError(
+            f"{folder}: outbox version {version}, this program knows {SCHEMA_VERSION}"
+        )
     return connection
 
 
@@ -97,7 +99,9 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     path = folder / DATABASE_NAME
     if not path.is_file():
         raise OutboxError(f"{folder}: no outbox here")
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
     return connection
 

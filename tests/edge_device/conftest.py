@@ -51,7 +51,9 @@ def make_images(fields: list[bytes]) -> MakeImages:
 def edge_settings(tmp_path: Path) -> Callable[..., EdgeSettings]:
     """Settings of one device at a running broker; keyword arguments replace top-level tables."""
 
-    def make(broker: LocalBroker, images: Path, device: str = "scope-1", **changes: object) -> EdgeSettings:
+    def make(
+        broker: LocalBroker, images: Path, device: str = "scope-1", **changes: object
+    ) -> EdgeSettings:
         values: dict[str, object] = {
             "site": "lab",
             "device": device,

@@ -48,9 +48,7 @@ class FarSide:
         self.on_store: Callable[[io.Store], io.PutFailed | None] = lambda _store: None
         self._changed = asyncio.Event()
         self._broker = broker
-        self._receiver = Receiver(
-            worker=self.worker, topics=self.topics, random64=new_attempt
-        )
+        self._receiver = Receiver(worker=self.worker, topics=self.topics, random64=new_attempt)
         self._timer: asyncio.TimerHandle | None = None
         self._worker = self._session(
             WORKER,

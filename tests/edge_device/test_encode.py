@@ -43,7 +43,11 @@ def with_metadata(field: np.ndarray, kind: str, *, orientation: int = 1, **optio
         photoshop = b"Photoshop 3.0\0" + SECRET
         extra = b"".join(
             b"\xff" + bytes([m]) + struct.pack(">H", len(body) + 2) + body
-            for m, body in ((0xE0, thumbnail), (0xED, photoshop), (0xE1, b"http://ns.adobe.com" + SECRET))
+            for m, body in (
+                (0xE0, thumbnail),
+                (0xED, photoshop),
+                (0xE1, b"http://ns.adobe.com" + SECRET),
+            )
         )
         return data[:2] + extra + data[2:] + b"\xff\xd8trailing" + SECRET
     text = PngImagePlugin.PngInfo()
@@ -75,11 +79,23 @@ def test_metadata_goes_and_pixels_stay_bit_identical(
     assert SECRET in data
     encoded = encode_file(data, SETTINGS)
     assert isinstance(encoded, Encoded) and encoded.treatment == "stripped"
-    for forbidden in (SECRET, b"Exif", b"ICC", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"JFXX", b"adobe"):
+    for forbidden in (
+        SECRET,
+        b"Exif",
+        b"ICC",
+        b"tEXt",
+        b"zTXt",
+        b"iTXt",
+        b"eXIf",
+        b"JFXX",
+        b"adobe",
+    ):
         assert forbidden not in encoded.data
     opened = Image.open(io.BytesIO(encoded.data))
     opened.load()
-    assert not opened.getexif() and "comment" not in opened.info and "icc_profile" not in opened.info
+    assert (
+        not opened.getexif() and "comment" not in opened.info and "icc_profile" not in opened.info
+    )
     assert np.array_equal(pixels(encoded.data), pixels(data))
     assert (encoded.width_px, encoded.height_px) == (200, 120)
     assert encoded.content_type is (ContentType.JPEG if kind == "JPEG" else ContentType.PNG)
@@ -156,7 +172,16 @@ def test_a_cut_off_file_is_refused(field: np.ndarray, kind: str, share: float) -
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello, this is text", b"%PDF-1.7", b"GIF89a" + bytes(100), b"BM", b"II*\0", b"\xff\xd8\xff"]
+    "data",
+    [
+        b"",
+        b"hello, this is text",
+        b"%PDF-1.7",
+        b"GIF89a" + bytes(100),
+        b"BM",
+        b"II*\0",
+        b"\xff\xd8\xff",
+    ],
 )
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     refusal = encode_file(data, SETTINGS)
@@ -175,9 +200,16 @@ def test_too_many_bytes_or_pixels_are_refused_before_decoding() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
     assert _reason(encode_file(bomb, SETTINGS)) is Reason.TOO_LARGE
     bmp = b"BM" + bytes(16) + struct.pack("<ii", 50_000, 50_000) + bytes(100)
     assert _reason(encode_file(bmp, SETTINGS)) is Reason.TOO_LARGE

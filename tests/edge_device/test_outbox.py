@@ -81,6 +81,27 @@ def test_a_source_is_captured_once_also_within_one_batch(tmp_path: Path) -> None
     outbox.close()
 
 
+def test_a_disk_that_refuses_leaves_neither_files_nor_rows(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+
+    def fail_at(place: str) -> None:
+        def step(name: str) -> None:
+            if name == place:
+                raise OSError(28, "No space left on device")
+
+        outbox.step = outbox.files._step = step
+
+    for place in ("temporary_written", "renamed", "folder_synced", "rows_inserted"):
+        fail_at(place)
+        with pytest.raises(OSError, match="No space"):
+            outbox.add([new_capture("a"), new_capture("b")])
+    fail_at("nowhere")
+    rows = outbox.add([new_capture("a"), new_capture("b")])
+    assert [row.seq for row in rows if row] == [1, 2]
+    outbox.close()
+    check(tmp_path)
+
+
 def test_a_second_agent_is_refused(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     with pytest.raises(OutboxError, match="another agent"):
@@ -150,7 +171,11 @@ def test_refused_captures_keep_their_bytes_and_their_words(tmp_path: Path) -> No
     refusal = Refusal(Reason.FOCUS, "Out of focus: score 3, at least 12 needed.", 3.0, 12.0)
     capture = new_capture("a")
     (row,) = outbox.add(
-        [type(capture)(**{f: getattr(capture, f) for f in capture.__slots__} | {"refusal": refusal})]
+        [
+            type(capture)(
+                **{f: getattr(capture, f) for f in capture.__slots__} | {"refusal": refusal}
+            )
+        ]
     )
     assert row is not None
     assert (row.state, row.refusal) == (OutboxState.REJECTED, refusal)
