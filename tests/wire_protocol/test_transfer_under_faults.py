@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.wire_protocol.world import KIB, Faults, World
+from tests.wire_protocol.world import KIB, Faults, WorkerHost, World, void
+from wire_protocol.machine_io import DeviceGone, Readiness
 from wire_protocol.manifest import Priority
 
 #: Virtual seconds that the worst mixture may take once everything is good again: two inquiry
@@ -19,7 +22,19 @@ def disturb(world: World) -> None:
     rng = world.rng
     for _ in range(rng.randrange(8)):
         at, long = rng.uniform(0, 60), rng.choice((0.5, 3.0, 20.0, 45.0))
-        what = rng.choice(("cut", "restart", "kill", "archive", "records"))
+        what = rng.choice(
+            (
+                "cut",
+                "restart",
+                "kill",
+                "archive",
+                "records",
+                "worker cut",
+                "freeze",
+                "drain",
+                "gone",
+            )
+        )
         device = rng.choice(list(world.devices.values()))
         if what == "cut":
             world.at(at, device.cut)
@@ -31,6 +46,14 @@ def disturb(world: World) -> None:
         elif what == "archive":
             world.at(at, lambda: set_archive(world, away=True))
             world.at(at + long, lambda: set_archive(world, away=False))
+        elif what == "worker cut":
+            world.at(at, lambda: cut_worker(world, long))
+        elif what == "freeze":
+            world.at(at, lambda: freeze_one(world, long))
+        elif what == "drain":
+            world.at(at, lambda: drain_one(world))
+        elif what == "gone":
+            world.at(at, lambda: device_gone(world, device.name))
         else:
             world.at(at, lambda: world.records.set_online(False))
             world.at(at + long, lambda: world.records.set_online(True))
@@ -43,33 +66,68 @@ def kill_one(world: World) -> None:
     world.at(world.rng.uniform(0.1, 5), lambda: void(world.add_worker()))
 
 
-def set_archive(world: World, *, away: bool) -> None:
-    from wire_protocol.machine_io import Readiness
+def a_worker(world: World) -> WorkerHost | None:
+    there = [w for w in world.workers.values() if w.connected and not w.frozen]
+    return world.rng.choice(there) if there else None
 
-    world.archive_away = away
+
+def cut_worker(world: World, long: float) -> None:
+    worker = a_worker(world)
+    if worker is not None:
+        worker.cut(world.rng.choice((0.0, 7.0)))
+        world.at(long, worker.connect)
+
+
+def freeze_one(world: World, long: float) -> None:
+    """SIGSTOP; the keepalive runs out, or the operator kills it."""
+    worker = a_worker(world)
+    if worker is not None:
+        worker.frozen = True
+        world.at(long, worker.kill)
+        world.at(long + 1, lambda: void(world.add_worker()))
+
+
+def drain_one(world: World) -> None:
+    worker = a_worker(world)
+    if worker is not None:
+        worker.drain(world.rng.choice((0.0, 1.0, 10.0)))
+        world.at(1.0, lambda: void(world.add_worker()))
+
+
+def device_gone(world: World, name: str) -> None:
+    """A will of the device that is out of date: the device is there all the same."""
     for worker in world.workers.values():
         if worker.connected:
+            worker.tell(DeviceGone(name))
+
+
+def set_archive(world: World, *, away: bool) -> None:
+    world.archive_away = away
+    for worker in world.workers.values():
+        if worker.alive:
             worker.tell(Readiness(healthy=not away))
 
 
-def void(_value: object) -> None:
-    """For lambdas."""
-
-
-def make_world(seed: int, **more: object) -> World:
+def make_world(seed: int) -> World:
     """Devices, workers and images by the seed."""
-    import random
-
     rng = random.Random(seed)
     faults = Faults(
         loss=rng.choice((0.0, 0.02, 0.2)),
         duplicate=rng.choice((0.0, 0.1)),
         corrupt=rng.choice((0.0, 0.05)),
         stale=rng.choice((0.0, 0.05)),
+        refused=rng.choice((0.0, 0.05)),
         jitter_s=rng.choice((0.0, 0.05)),
         latency_s=rng.choice((0.0005, 0.01, 0.1)),
     )
-    world = World(seed, faults, bad_until=160.0, **more)  # type: ignore[arg-type]  # by name
+    world = World(
+        seed,
+        faults,
+        bad_until=160.0,
+        uplink_bytes_per_s=rng.choice((0.0, 0.0, 30_000.0, 300_000.0)),
+        receive_maximum=rng.choice((1, 3, 20, 20)),
+        put_s=rng.choice((0.02, 0.02, 1.5)),
+    )
     for number in range(rng.choice((1, 1, 2, 3))):
         world.add_device(f"d{number}")
     for _ in range(rng.choice((1, 2))):
@@ -81,10 +139,7 @@ def make_world(seed: int, **more: object) -> World:
     return world
 
 
-def device_capture(world: World, name: str, rng: object) -> None:
-    import random
-
-    assert isinstance(rng, random.Random)
+def device_capture(world: World, name: str, rng: random.Random) -> None:
     size = rng.choice((1, 900, 4 * KIB, 40 * KIB, 130 * KIB))
     priority = rng.choice((Priority.STAT, Priority.ROUTINE, Priority.ROUTINE))
     device = world.devices[name]
@@ -100,6 +155,10 @@ def device_capture(world: World, name: str, rng: object) -> None:
 def run_to_the_end(world: World) -> None:
     disturb(world)
     world.run_for(110)
+    for worker in list(world.workers.values()):
+        if worker.frozen:
+            worker.kill()
+        worker.connect()
     if not any(w.connected for w in world.workers.values()):
         world.add_worker()
     for device in world.devices.values():

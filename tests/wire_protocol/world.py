@@ -43,6 +43,8 @@ class Faults:
     duplicate: float = 0.0
     corrupt: float = 0.0
     stale: float = 0.0
+    #: The broker says 0x97 (quota exceeded) to the device and throws the message away.
+    refused: float = 0.0
     jitter_s: float = 0.0
     latency_s: float = 0.005
 
@@ -426,7 +428,8 @@ class DeviceHost(Host):
         assert sender.pace.in_flight >= 0
         assert self.unacked <= self.world.receive_maximum + 60, "a flood of control messages"
         deadline = sender.deadline
-        assert deadline is None or deadline >= self.world.now - 1e-6, "a deadline in the past"
+        if isinstance(event, io.Tick) and deadline is not None:
+            assert deadline > self.world.now - 1e-6, "a deadline that a Tick does not move"
         self.set_tick(deadline)
 
     def carry_in(self, message: m.Message, *, from_records: bool) -> None:
@@ -527,6 +530,9 @@ class DeviceHost(Host):
         if worker is None or not worker.connected:
             self.puback(effect.token, 0x10, queued_s)
             return
+        if world.bad and world.rng.random() < world.faults.refused:
+            self.puback(effect.token, 0x97, queued_s)
+            return
         self.puback(effect.token, 0, queued_s)
         there = worker
         payload = effect.payload
@@ -570,6 +576,7 @@ class WorkerHost(Host):
             settings=world.receiver_settings,
         )
         self.connected = True
+        self.alive = True
         #: SIGSTOP: still there for the broker, and deaf.
         self.frozen = False
         self.busy = 0
@@ -579,16 +586,48 @@ class WorkerHost(Host):
 
     def kill(self, will_after_s: float = 0.0) -> None:
         """kill -9; the broker says so when it has noticed."""
-        self.connected = False
+        self.alive = self.connected = False
         self.epoch += 1
         self._tick_at = None
-        name = self.name
+        self._tell_devices(will_after_s)
 
-        def will() -> None:
+    def cut(self, will_after_s: float) -> None:
+        """The worker's own connection breaks; its will comes when the broker notices."""
+        if self.connected:
+            self.connected = False
+            self.epoch += 1
+            self.tell(io.Disconnected())
+            self._tell_devices(will_after_s)
+
+    def connect(self) -> None:
+        """The same process is back, under the same id."""
+        if self.alive and not self.connected:
+            self.connected = True
+            self.epoch += 1
+            self.tell(io.Connected(io.LinkLimits(2_000_000, 20)))
+            self._tell_devices(0.0)
+
+    def drain(self, wait_s: float) -> None:
+        """An orderly end."""
+        if not self.connected:
+            return
+        self.tell(io.Drain(self.world.now + wait_s))
+
+        def end() -> None:
+            self.tell(io.Tick())
+            assert self.frozen or self.receiver.unfinished == 0, "a drain that leaves work"
+            self.world.at(0.2, self.kill)
+
+        self.world.at(wait_s, end)
+
+    def _tell_devices(self, after_s: float) -> None:
+        """The retained status, or the will, as it stands when it arrives."""
+
+        def tell() -> None:
             for device in self.world.devices.values():
-                device.tell_if_connected(io.WorkerStatus(name, online=False))
+                device.tell_if_connected(io.WorkerStatus(self.name, self.connected))
 
-        self.world.at(will_after_s + self.world.faults.latency_s, will)
+        self.world.at(after_s + self.world.faults.latency_s, tell)
 
     def arrive(self, device: str, payload: bytes) -> None:
         """A message of a device."""
@@ -611,18 +650,17 @@ class WorkerHost(Host):
         assert receiver.pool.used <= settings.pool_bytes, "the pool overflows"
         assert receiver.buffered_bytes() <= receiver.pool.used, "bytes without a grant"
         assert receiver.images_in_memory <= settings.transfers
-        if self.connected:
+        if self.alive:
             self.set_tick(receiver.deadline)
         if isinstance(event, io.Tick) and receiver.deadline is not None:
             assert receiver.deadline > self.world.now, "a deadline that a Tick does not move"
 
     def _later(self, delay_s: float, do: Callable[[], None]) -> None:
-        epoch = self.epoch
         self.busy += 1
 
         def go() -> None:
             self.busy -= 1
-            if self.connected and not self.frozen and self.epoch == epoch:
+            if self.alive and not self.frozen:
                 do()
 
         self.world.at(delay_s, go)
@@ -634,6 +672,8 @@ class WorkerHost(Host):
                 parsed = TOPICS.parse(topic)
                 assert parsed is not None
                 device = world.devices[parsed.levels["device"]]
+                if not self.connected:
+                    return
                 if effect.qos:
                     self.unacked += 1
                     self.puback(effect.token, 0 if device.connected else 0x10)
@@ -678,7 +718,7 @@ class WorkerHost(Host):
                 return
             outcome, reason = m.Outcome.REJECTED, "crashes_decoder"
         self.tell(io.Freed(effect.key))
-        if world.bad and world.rng.random() < 0.2:
+        if not self.connected or (world.bad and world.rng.random() < 0.2):
             return  # the diagnosis is lost between worker and records
         world.at(
             0.01,
