@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -82,7 +82,6 @@ class SenderCounts:
     expired_leases: int = 0
     mismatches: int = 0
     inquiries: int = 0
-    states: dict[OutboxState, int] = field(default_factory=dict)
 
 
 class Sender:

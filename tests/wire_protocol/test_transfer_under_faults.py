@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,13 +48,13 @@ def disturb(world: World) -> None:
             world.at(at, lambda: set_archive(world, away=True))
             world.at(at + long, lambda: set_archive(world, away=False))
         elif what == "worker cut":
-            world.at(at, lambda: cut_worker(world, long))
+            world.at(at, partial(cut_worker, world, long))
         elif what == "freeze":
-            world.at(at, lambda: freeze_one(world, long))
+            world.at(at, partial(freeze_one, world, long))
         elif what == "drain":
             world.at(at, lambda: drain_one(world))
         elif what == "gone":
-            world.at(at, lambda: device_gone(world, device.name))
+            world.at(at, partial(device_gone, world, device.name))
         else:
             world.at(at, lambda: world.records.set_online(False))
             world.at(at + long, lambda: world.records.set_online(True))
