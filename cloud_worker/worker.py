@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cloud_worker.admission import Admission
 from cloud_worker.archive import Archive, ArchiveAwayError, UnknownBlobError
@@ -96,7 +96,7 @@ class Worker:
         self._unpublished = Admission(limits.unpublished_images)
         self._decoded = Admission(limits.decoded_images)
         self._one_suspect = asyncio.Lock()
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: set[asyncio.Task[Any]] = set()
         self._log = get_log("worker").bind(worker=name)
 
     # --- receive ------------------------------------------------------------------------------
@@ -113,14 +113,17 @@ class Worker:
         )
         data = effect.data if isinstance(effect, io.Store) else None
         self.counts["received" if data is not None else "read_back"] += 1
-        name = f"image {image.manifest.image_id}"
-        task = self._tasks.create_task(self._handle(image, data), name=name)
+        self._start(self._handle(image, data), f"image {image.manifest.image_id}")
+
+    def _start(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
+        task = self._tasks.create_task(work, name=name)
         self._in_hand.add(task)
         task.add_done_callback(self._in_hand.discard)
+        return task
 
     @property
     def in_hand(self) -> int:
-        """Images between their last byte and the PUBACK of their diagnosis."""
+        """Tasks of images between their last byte and the PUBACK of their diagnosis."""
         return len(self._in_hand)
 
     async def _handle(self, image: Image, data: bytes | bytearray | None) -> None:
@@ -131,7 +134,7 @@ class Worker:
                 return
             archived = None
         else:
-            archived = self._tasks.create_task(self._put(image, data))
+            archived = self._start(self._put(image, data), f"put {image.manifest.image_id}")
         async with self._unpublished.enter(is_urgent=image.is_urgent):
             async with self._decoded.enter(is_urgent=image.is_urgent):
                 opened = await self._decode(image, data)
@@ -274,7 +277,7 @@ class Worker:
 
     def close(self) -> None:
         """Lets what is still in hand go; its device asks for it again."""
-        for task in self._in_hand:
+        for task in list(self._in_hand):
             task.cancel()
         for threads in (self._archive_threads, self._decode_threads):
             threads.shutdown(wait=False, cancel_futures=True)

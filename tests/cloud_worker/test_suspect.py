@@ -45,9 +45,12 @@ def test_a_refusal_of_the_child_is_the_same_refusal(request_: OpenRequest) -> No
     assert open_suspect(data, request_, LIMITS) == open_image(data, request_)
 
 
-def test_a_child_that_runs_out_of_memory_is_a_crash_of_the_decoder(request_: OpenRequest) -> None:
+def test_a_child_that_runs_out_of_memory_is_a_refusal(request_: OpenRequest) -> None:
     tight = ChildLimits(time_s=30.0, memory_bytes=100 * 1024**2)
-    _expect_crash(open_suspect(jpeg(a_field(2, 3000, 3000)), request_, tight).prepared)
+    refusal = open_suspect(jpeg(a_field(2, 3000, 3000)), request_, tight).prepared
+    assert isinstance(refusal, Refusal)
+    # OpenCV dies of it, or says that it cannot decode: which one is a matter of the moment.
+    assert refusal.reason in (Reason.CRASHES_DECODER, Reason.DECODE)
 
 
 @pytest.mark.parametrize(
