@@ -112,7 +112,7 @@ def test_spoilt_real_fields_are_refused(
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
     refusal = judge(measure(blurred(simulated[0])), LIMITS)
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
-    expected = f"Out of focus: score {refusal.score:.1f}, at least 4.4 needed."
+    expected = f"Out of focus: score {refusal.score:.1f}, at least 4.8 needed."
     assert refusal.text == f"{expected} Refocus and take again."
 
 
