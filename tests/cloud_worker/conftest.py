@@ -1,5 +1,7 @@
 """Bundles with random weights, made once per run: real files, real engines, no training."""
 
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from cloud_worker.models.bundle import Bundle, write_bundle
+from cloud_worker.models.bundle import Bundle, load_bundle, write_bundle
 from cloud_worker.models.card import (
     BundleCard,
     Calibration,
@@ -89,6 +91,17 @@ def resnet34_network() -> nn.Module:
     return random_network("resnet34")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Bundle]) -> Bundle:
+    """The bundle, made by the first of this run's test processes that needs it."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = root / "bundles" / name
+    folder.parent.mkdir(exist_ok=True)
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return load_bundle(folder) if folder.is_dir() else make(folder)
+
+
 @pytest.fixture(scope="session")
 def resnet34_bundle(
     tmp_path_factory: pytest.TempPathFactory, resnet34_network: nn.Module
@@ -107,13 +120,19 @@ def resnet34_bundle(
             "threshold": float(distances.max()) * 1.05,
         }
     )
-    folder: Path = tmp_path_factory.mktemp("bundles") / "random5-resnet34"
     card = card.model_copy(update={"ood": ood})
-    return write_bundle(folder, resnet34_network, card, ood_tensors=model.tensors())
+    return made_once(
+        tmp_path_factory,
+        "random5-resnet34",
+        lambda folder: write_bundle(folder, resnet34_network, card, ood_tensors=model.tensors()),
+    )
 
 
 @pytest.fixture(scope="session")
 def densenet121_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A five-class DenseNet-121 bundle with random weights and no distance."""
-    folder: Path = tmp_path_factory.mktemp("bundles") / "random5-densenet121"
-    return write_bundle(folder, random_network("densenet121"), card_of("densenet121"))
+    return made_once(
+        tmp_path_factory,
+        "random5-densenet121",
+        lambda folder: write_bundle(folder, random_network("densenet121"), card_of("densenet121")),
+    )

@@ -29,6 +29,8 @@ from cloud_worker.models.bundle import (
 from cloud_worker.models.card import BundleCard, ClassCard, Meaning
 from cloud_worker.models.export import ExportError, tensor_places, weights_of
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 
 @pytest.fixture
 def copy(resnet34_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -19,6 +19,8 @@ from hemowire.commands import classify as command
 from hemowire.commands import models as models_command
 from wire_protocol.json_messages import Reason, Urgency
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 
 def pixels(seed: int, height: int = 64, width: int = 64) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(60, 250, (height, width, 3), np.uint8)

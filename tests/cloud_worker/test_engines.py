@@ -19,6 +19,8 @@ from cloud_worker.engines.engine import (
 from cloud_worker.engines.torch_engine import graph_size
 from cloud_worker.models.bundle import Bundle
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 
 def noise(count: int, seed: int = 2) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, 3, 64, 64), dtype=np.float32)

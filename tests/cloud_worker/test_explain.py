@@ -9,6 +9,8 @@ from cloud_worker.models.bundle import Bundle
 from cloud_worker.preprocess import Prepared, prepare
 from cloud_worker.tiling import plan_tiles, pool
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 
 @pytest.mark.parametrize("kind", ["resnet34_bundle", "densenet121_bundle"])
 def test_mean_of_the_map_plus_bias_is_the_logit(kind: str, request: pytest.FixtureRequest) -> None:

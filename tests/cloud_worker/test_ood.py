@@ -6,6 +6,8 @@ import pytest
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.ood import fit_ood, load_ood, percentile_of, percentile_table
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 RNG = np.random.default_rng(6)
 CENTRES = np.array([[4.0] * 20, [-4.0] * 20])
 LABELS = np.arange(600) % 2

@@ -12,6 +12,8 @@ from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, Reason, Urgency
 from wire_protocol.manifest import Manifest
 from wire_protocol.messages import Outcome
 
+pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
+
 SURE = {
     "acute": (0.999, 0.001, 0.0, 0.0, 0.0),
     "uncertain": (0.5, 0.5, 0.0, 0.0, 0.0),

@@ -1,0 +1,47 @@
+"""The bundle in the repository: small, synthetic by its own word, and the same on every engine."""
+
+import numpy as np
+import pytest
+
+from cloud_worker.engines.engine import open_engine
+from cloud_worker.models.bundle import Bundle, NoSuchBundleError, default_bundle
+from cloud_worker.ood import load_ood
+from cloud_worker.preprocess import Prepared, prepare
+from edge_device.simulator.cell_types import DiagnosisClass
+from edge_device.simulator.field import render_field
+from edge_device.simulator.slide import draw_slide
+
+LARGEST_BYTES = 16 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    try:
+        return default_bundle()
+    except NoSuchBundleError as missing:
+        pytest.skip(str(missing))
+
+
+def test_it_is_small_and_says_that_it_is_synthetic(bundle: Bundle) -> None:
+    assert sum(f.stat().st_size for f in bundle.folder.iterdir()) <= LARGEST_BYTES
+    assert bundle.card.training_data_label == "synthetic"
+    assert bundle.card.limits_of_use and bundle.card.metrics
+    assert load_ood(bundle) is not None
+
+
+@pytest.mark.timeout(240)
+def test_engines_agree_on_real_weights_and_simulated_fields(bundle: Bundle) -> None:
+    tiles = []
+    for number, kind in enumerate(DiagnosisClass):
+        field = render_field(draw_slide(1000 + number), kind, 0, width_px=704, height_px=512)
+        prepared = prepare(field.image, 0.2, bundle.card.preprocessing)
+        assert isinstance(prepared, Prepared)
+        tiles.append(prepared.tiles(0, 1))
+    batch = np.concatenate(tiles)
+    reference = open_engine(bundle, "torch", device="cpu").infer(batch)
+    exact = open_engine(bundle, "openvino", precision="f32").infer(batch)
+    served = open_engine(bundle, "openvino").infer(batch)
+    size = np.linalg.norm(reference.logits)
+    assert np.linalg.norm(exact.logits - reference.logits) / size < 1e-4
+    assert np.linalg.norm(served.logits - reference.logits) / size < 2e-2
+    assert np.array_equal(served.logits.argmax(axis=1), reference.logits.argmax(axis=1))
