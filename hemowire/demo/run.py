@@ -23,6 +23,7 @@ from hemowire.demo.observe import (
     Observer,
 )
 from hemowire.demo.options import DemoOptions
+from hemowire.demo.pace import rate_per_device
 from hemowire.demo.processes import ProgramFailedError, Programs
 from hemowire.demo.progress import Progress
 from hemowire.demo.report import print_verdict, result_json
@@ -74,7 +75,13 @@ async def _run(options: DemoOptions, console: Console) -> int:
                 await programs.start("worker", "worker", "--config", str(house.worker()))
                 screen.start()
                 await _first_of(stop, programs, _worker_online(progress), WORKER_START_S)
-                rate = _rate_per_device(options, progress, len(shares))
+                status = worker_status(progress)
+                rate = rate_per_device(
+                    options,
+                    house.bundle.card.preprocessing,
+                    None if status is None else status.images_per_s,
+                    len(shares),
+                )
                 screen.rate = rate
                 for share in shares if not stop.is_set() else ():
                     await _start_edge(programs, house, share, rate, options)
@@ -181,17 +188,6 @@ def worker_status(progress: Progress) -> Status | None:
         if status.program == "worker" and status.state is Presence.ONLINE:
             return status
     return None
-
-
-def _rate_per_device(options: DemoOptions, progress: Progress, devices: int) -> float | None:
-    """Images a second of each device; None is as fast as it goes."""
-    if options.rate == "max":
-        return None
-    if isinstance(options.rate, float):
-        return options.rate / devices
-    status = worker_status(progress)
-    measured = status.images_per_s if status is not None else None
-    return 0.5 * (measured or 2.0) / devices
 
 
 def _device_files(shares: list[Share], house: House, options: DemoOptions) -> list[DeviceFiles]:
