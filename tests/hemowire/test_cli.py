@@ -19,7 +19,7 @@ def test_every_command_prints_its_help_and_says_research_use_only(
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert "Research use only" in capsys.readouterr().out
+    assert "Research use only" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
