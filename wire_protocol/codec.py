@@ -187,7 +187,7 @@ def _probe(fields: tuple[Any, ...]) -> m.Probe:
         raise PeerError("Probe: 3 fields needed")
     attempt, sent_through, held = fields[:3]
     if not (
-        _is_int(attempt, 1, ATTEMPT_MAX) and _is_int(sent_through, 0) and held in (True, False)
+        _is_int(attempt, 1, ATTEMPT_MAX) and _is_int(sent_through, 0) and isinstance(held, bool)
     ):
         raise PeerError("Probe: attempt, sent_through and held needed")
     return m.Probe(attempt, sent_through, bool(held))

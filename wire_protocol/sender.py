@@ -13,75 +13,31 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from wire_protocol import machine_io as io
 from wire_protocol import messages as m
 from wire_protocol.codec import encode
+from wire_protocol.holders import Holders
 from wire_protocol.inquiry import Inquiries
 from wire_protocol.json_messages import Reason as EndReason
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.machine_settings import SenderSettings
-from wire_protocol.manifest import Manifest, Priority
+from wire_protocol.manifest import Priority
 from wire_protocol.offer_queue import OfferQueue
 from wire_protocol.pacing import Pace
+from wire_protocol.patience import Patience
+from wire_protocol.sender_image import Image, SenderCounts, Token
 from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
 from wire_protocol.upload import Phase, Upload
 
 NO_SUBSCRIBERS = 0x10
 FIRST_ERROR_CODE = 0x80
-#: Vanished workers that may still turn out to have been cut off only.
-REMEMBERED_WORKERS = 64
 _NEVER = float("inf")
 _TO_SEND = (OutboxState.WAITING, OutboxState.SENDING)
 _ENDED_HERE = (OutboxState.REJECTED, OutboxState.QUARANTINED)
-
-
-@dataclass(slots=True)
-class _Image:
-    manifest: Manifest
-    state: OutboxState
-    vanished: int
-    #: When Stored was heard; the start of the program for images stored in an earlier life.
-    stored_at: float = _NEVER
-    upload: Upload | None = None
-    #: The outbox is hashing this image's row.
-    checking: bool = False
-    #: The worker that has, or had, all bytes and the duty to publish a diagnosis.
-    holder: str = ""
-    #: `ReadChunk`s without answer, those of earlier attempts included.
-    reads: int = 0
-    failures: int = 0
-    reoffers: int = 0
-    mismatches: int = 0
-
-
-@dataclass(slots=True)
-class _Token:
-    """A QoS 1 publish whose PUBACK matters."""
-
-    attempt: int
-    #: Of a chunk; -1 for every other message.
-    offset: int = -1
-
-
-@dataclass(slots=True)
-class SenderCounts:
-    """What happened, for health and the curious."""
-
-    offers: int = 0
-    chunks: int = 0
-    chunk_bytes: int = 0
-    resent_bytes: int = 0
-    probes: int = 0
-    busy: int = 0
-    stale: int = 0
-    expired_leases: int = 0
-    mismatches: int = 0
-    inquiries: int = 0
 
 
 class Sender:
@@ -104,12 +60,13 @@ class Sender:
         self._offer_topic = topics.build(Kind.OFFER, site=site, device=device)
         self._inquiry_topic = topics.build(Kind.INQUIRY, device=device)
         self.pace = Pace(self._settings)
+        self._patience = Patience(settings=self._settings, pace=self.pace, random64=random64)
         self.counts = SenderCounts()
         self._inquiries = Inquiries(outbox_id=outbox_id, random64=random64, settings=self._settings)
-        self._images: dict[str, _Image] = {}
+        self._images: dict[str, Image] = {}
         self._queue = OfferQueue()
         self._uploads: dict[int, Upload] = {}
-        self._tokens: dict[int, _Token] = {}
+        self._tokens: dict[int, Token] = {}
         self._next_token = 1
         self._next_order = 0
         self._chunk_slots = 1
@@ -119,10 +76,7 @@ class Sender:
         self._hold_until = float("-inf")
         self._silences = 0
         self._busies = 0
-        #: Workers that went offline, with the images for which that was counted.
-        self._vanished: dict[str, list[str]] = {}
-        #: Workers that are offline: a Claim of theirs that comes late is of no use.
-        self._gone: dict[str, None] = {}
+        self._holders = Holders()
         self._out: list[io.SenderEffect] = []
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             io.Connected: self._on_connected,
@@ -199,7 +153,7 @@ class Sender:
         self.pace.packet_limit(event.limits.maximum_packet_size)
         slots = event.limits.receive_maximum - self._settings.control_slots
         self._chunk_slots = max(1, slots)
-        wait = max(self._settings.resume_wait_s, self._settings.resume_wait_rtts * self.pace.srtt)
+        wait = self._patience.for_resume()
         for upload in self._uploads.values():
             upload.lease_until = now + wait
             self._probe(upload, now)
@@ -242,7 +196,7 @@ class Sender:
     def _hold_chunks(self, upload: Upload, now: float) -> None:
         """The broker took a chunk and threw it away: ask the worker before sending more."""
         upload.resuming = True
-        upload.probe_at = now + self._probe_interval(upload)
+        upload.probe_at = now + self._patience.before_probe(upload)
 
     # --- the outbox --------------------------------------------------------------------------------
 
@@ -254,7 +208,7 @@ class Sender:
             if item.state in _ENDED_HERE and known.state not in _ENDED_HERE:
                 self._end_here(known, now)
             return
-        image = _Image(item.manifest, item.state, item.vanished)
+        image = Image(item.manifest, item.state, item.vanished)
         self._images[image_id] = image
         if item.state in _TO_SEND:
             self._queue.push(item.manifest, stored=False)
@@ -290,7 +244,9 @@ class Sender:
         if event.intact:
             image.mismatches += 1
             self._queue.push(
-                image.manifest, stored=False, not_before=now + self._backoff(image.mismatches - 1)
+                image.manifest,
+                stored=False,
+                not_before=now + self._patience.backoff(image.mismatches - 1),
             )
             return
         self._reject(image, EndReason.DAMAGED_ON_DEVICE, "the bytes in the outbox changed", now)
@@ -338,7 +294,7 @@ class Sender:
             image.state = OutboxState.SENDING
             self._persist(image)
         self._after_news(upload, image, now)
-        if claim.worker in self._gone:
+        if self._holders.is_gone(claim.worker):
             self._holder_left(upload, now)
 
     def _on_progress(self, progress: m.Progress, now: float) -> None:
@@ -349,14 +305,14 @@ class Sender:
             upload.lease_until = now + upload.lease_s
             self._after_news(upload, self._images[upload.manifest.image_id], now)
 
-    def _after_news(self, upload: Upload, image: _Image, now: float) -> None:
+    def _after_news(self, upload: Upload, image: Image, now: float) -> None:
         """The worker said what it has: set the probe, and note when it has everything."""
         if upload.complete_at is None and upload.is_complete():
             upload.complete_at = now
             upload.stored_wait_ends = now + self._settings.stored_wait_s
             image.holder = upload.worker
         upload.probes = 0
-        upload.probe_at = now + self._probe_interval(upload)
+        upload.probe_at = now + self._patience.before_probe(upload)
 
     def _on_busy(self, busy: m.Busy, now: float) -> None:
         upload = self._uploads.get(busy.attempt)
@@ -365,10 +321,8 @@ class Sender:
         self.counts.busy += 1
         self._answered(upload, now)
         self._end(upload)
-        pause = busy.retry_after_s * 2 ** min(self._busies, 16)
-        pause = min(pause, max(self._settings.busy_max_s, busy.retry_after_s))
+        self._hold(now + self._patience.after_busy(busy.retry_after_s, self._busies))
         self._busies += 1
-        self._hold(now + pause * (1 + self._jitter() / 2))
         self._offer_again(self._images[upload.manifest.image_id], now)
 
     def _on_unknown(self, unknown: m.Unknown, now: float) -> None:
@@ -391,7 +345,7 @@ class Sender:
         image = self._images[upload.manifest.image_id]
         self._end(upload)
         if release.reason is m.Reason.ARCHIVE_AWAY:
-            self._hold(now + 1.0 + self._jitter())
+            self._hold(now + 1.0 + self._patience.jitter())
         self._failed(image, now)
 
     def _on_stored(self, stored: m.Stored, now: float) -> None:
@@ -442,19 +396,16 @@ class Sender:
 
     def _on_worker_status(self, event: io.WorkerStatus, now: float) -> None:
         if event.online:
-            self._gone.pop(event.worker, None)
             self._silences = 0
             self._hold_until = min(self._hold_until, now)
-            for image_id in self._vanished.pop(event.worker, ()):
+            for image_id in self._holders.is_back(event.worker):
                 image = self._images.get(image_id)
                 if image is not None and image.vanished:
                     # The same process is back: the network was away, not the worker.
                     image.vanished -= 1
                     self._persist(image)
             return
-        self._gone[event.worker] = None
-        if len(self._gone) > REMEMBERED_WORKERS:
-            del self._gone[next(iter(self._gone))]
+        self._holders.left(event.worker)
         hasten = float("-inf")
         for image in self._images.values():
             if image.holder == event.worker and image.state is OutboxState.STORED:
@@ -475,14 +426,12 @@ class Sender:
         self._end(upload)
         self._failed(image, now)
 
-    def _count_vanished(self, image: _Image) -> None:
+    def _count_vanished(self, image: Image) -> None:
         worker, image.holder = image.holder, ""
         if not worker:
             return
         image.vanished += 1
-        self._vanished.setdefault(worker, []).append(image.manifest.image_id)
-        if len(self._vanished) > REMEMBERED_WORKERS:
-            del self._vanished[next(iter(self._vanished))]
+        self._holders.count(worker, image.manifest.image_id)
         self._persist(image)
 
     # --- the records store -------------------------------------------------------------------------
@@ -516,11 +465,11 @@ class Sender:
             image.state = OutboxState.RECORDED
             self._persist(image, recorded.outcome)
 
-    def _on_not_recorded(self, image: _Image, now: float) -> None:
+    def _on_not_recorded(self, image: Image, now: float) -> None:
         image_id = image.manifest.image_id
         if image.state in _ENDED_HERE:
             if now >= image.stored_at:
-                image.stored_at = now + self._backoff(image.reoffers)
+                image.stored_at = now + self._patience.backoff(image.reoffers)
                 image.reoffers += 1
                 self._out.append(io.RepublishRejection(image_id))
             return
@@ -532,7 +481,7 @@ class Sender:
             if image_id in self._queue:
                 return
             if image.upload is None and now - image.stored_at >= self._settings.reoffer_after_s:
-                wait = self._backoff(image.reoffers - 1) if image.reoffers else None
+                wait = self._patience.backoff(image.reoffers - 1) if image.reoffers else None
                 image.reoffers += 1
                 image.stored_at = now + (wait or 0.0)
                 later = None if wait is None else now + wait
@@ -576,22 +525,10 @@ class Sender:
     def _probe(self, upload: Upload, now: float) -> None:
         held = upload.sendable() is not None and self._next_to_send() is not upload
         upload.probes += 1
-        upload.probe_at = now + self._probe_interval(upload)
+        upload.probe_at = now + self._patience.before_probe(upload)
         self.counts.probes += 1
         probe = m.Probe(upload.attempt, upload.sent_through, held)
-        self._publish(upload.topic, probe, _Token(upload.attempt))
-
-    def _probe_interval(self, upload: Upload) -> float:
-        s = self._settings
-        longest = upload.lease_s / 3
-        first = max(s.probe_after_s, s.probe_after_rtts * self.pace.srtt)
-        if upload.out or upload.resuming:
-            first += self.pace.drain_s()
-        elif upload.is_complete():
-            first = max(first, s.stored_probe_s)
-        else:
-            return longest
-        return float(min(first * 2 ** min(upload.probes, 16), max(longest, first)))
+        self._publish(upload.topic, probe, Token(upload.attempt))
 
     # --- pumping: offers, then chunks, then an inquiry ----------------------------------------------
 
@@ -630,7 +567,7 @@ class Sender:
             else:
                 self._publish_offer(image, upload, None, now)
 
-    def _may_offer(self, image: _Image, *, stored: bool, inline: bool, now: float) -> bool:
+    def _may_offer(self, image: Image, *, stored: bool, inline: bool, now: float) -> bool:
         s = self._settings
         uploads = self._uploads.values()
         if len(self._uploads) >= s.unfinished_attempts:
@@ -657,7 +594,7 @@ class Sender:
         return True
 
     def _publish_offer(
-        self, image: _Image, upload: Upload, inline: bytes | None, now: float
+        self, image: Image, upload: Upload, inline: bytes | None, now: float
     ) -> None:
         s = self._settings
         upload.phase = Phase.OFFERED
@@ -672,12 +609,10 @@ class Sender:
         if inline is not None:
             self._next_order += 1
             upload.sent(0, len(inline), self._next_order, now)
-        wait = max(s.offer_wait_s, s.offer_wait_rtts * self.pace.srtt)
-        wait = min(wait * 2 ** min(self._silences, 16), max(s.offer_wait_max_s, wait))
-        wait += self.pace.drain_s()
+        wait = self._patience.for_answer(self._silences)
         upload.expires = now + wait
         self.counts.offers += 1
-        self._publish(self._offer_topic, offer, _Token(upload.attempt), expiry_s=ceil(wait))
+        self._publish(self._offer_topic, offer, Token(upload.attempt), expiry_s=ceil(wait))
         self._out.append(io.Stamp(image.manifest.image_id, upload.attempt, Stage.OFFERED))
         if inline is not None:
             self._stamp_sent(upload, last=True)
@@ -725,8 +660,8 @@ class Sender:
         self.counts.chunks += 1
         self.counts.chunk_bytes += len(data)
         chunk = m.Chunk(upload.attempt, offset, zlib.crc32(data), data)
-        self._publish(upload.topic, chunk, _Token(upload.attempt, offset))
-        upload.probe_at = now + self._probe_interval(upload)
+        self._publish(upload.topic, chunk, Token(upload.attempt, offset))
+        upload.probe_at = now + self._patience.before_probe(upload)
         self._stamp_sent(upload, last=not (upload.pending or upload.reading))
 
     def _stamp_sent(self, upload: Upload, *, last: bool) -> None:
@@ -740,7 +675,7 @@ class Sender:
     # --- small parts -----------------------------------------------------------------------------------
 
     def _publish(
-        self, topic: str, message: m.Message, token: _Token | None, expiry_s: int | None = None
+        self, topic: str, message: m.Message, token: Token | None, expiry_s: int | None = None
     ) -> None:
         number = self._next_token
         self._next_token += 1
@@ -755,7 +690,7 @@ class Sender:
             topic = self._topics.build(Kind.INGEST, worker=worker, device=self._device)
             self._publish(topic, m.DeviceRelease(attempt=attempt, reason=reason), None)
 
-    def _persist(self, image: _Image, outcome: m.Outcome | None = None) -> None:
+    def _persist(self, image: Image, outcome: m.Outcome | None = None) -> None:
         self._out.append(io.Persist(image.manifest.image_id, image.state, image.vanished, outcome))
 
     def _answered(self, upload: Upload, now: float) -> None:
@@ -778,51 +713,40 @@ class Sender:
         self._end(upload)
         wait = upload.expires - upload.sent_at
         if now < upload.expires:  # said so by the broker, at once
-            self._hold(now + wait * (0.5 + self._jitter() / 2))
+            self._hold(now + wait * (0.5 + self._patience.jitter() / 2))
         self._silences += 1
         self._offer_again(self._images[upload.manifest.image_id], now)
 
     def _hold(self, until: float) -> None:
         self._hold_until = max(self._hold_until, until)
 
-    def _offer_again(self, image: _Image, now: float, delay_s: float = 0.0) -> None:
+    def _offer_again(self, image: Image, now: float, delay_s: float = 0.0) -> None:
         stored = image.state is OutboxState.STORED
         if stored or image.state in _TO_SEND:
             later = now + delay_s if delay_s else None
             self._queue.push(image.manifest, stored=stored, not_before=later)
 
-    def _failed(self, image: _Image, now: float) -> None:
+    def _failed(self, image: Image, now: float) -> None:
         """A claimed attempt came to nothing: at once again at first, then with growing pauses."""
-        s = self._settings
         image.failures += 1
-        delay = 0.0
-        if image.failures > 2:
-            delay = min(s.retry_first_s * 2 ** min(image.failures - 3, 16), s.retry_max_s)
-        self._offer_again(image, now, delay)
+        self._offer_again(image, now, self._patience.after_failures(image.failures))
 
-    def _backoff(self, times: int) -> float:
-        s = self._settings
-        return float(min(s.backoff_first_s * 2 ** min(times, 16), s.backoff_max_s))
-
-    def _jitter(self) -> float:
-        return self._random64() / 2**64
-
-    def _check_row(self, image: _Image) -> None:
+    def _check_row(self, image: Image) -> None:
         image.checking = True
         self._out.append(io.CheckRow(image.manifest.image_id))
 
-    def _reject(self, image: _Image, reason: EndReason, detail: str, now: float) -> None:
+    def _reject(self, image: Image, reason: EndReason, detail: str, now: float) -> None:
         self._end_here(image, now)
         self._out.append(io.RejectOnDevice(image.manifest.image_id, reason.value, detail))
 
-    def _end_here(self, image: _Image, now: float) -> None:
+    def _end_here(self, image: Image, now: float) -> None:
         self._let_go(image)
         image.state = OutboxState.REJECTED
         image.stored_at = now + self._settings.inquire_after_s
         image.reoffers = 0
         self._inquiries.watch(image.manifest.image_id, now, after_s=self._settings.inquire_after_s)
 
-    def _let_go(self, image: _Image) -> None:
+    def _let_go(self, image: Image) -> None:
         """No attempt, no place in the queue and no question is left of this image."""
         self._queue.discard(image.manifest.image_id)
         self._inquiries.forget(image.manifest.image_id)

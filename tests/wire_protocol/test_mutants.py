@@ -114,7 +114,7 @@ def forgetful_reconnect(real: Callable[..., Any]) -> Callable[..., Any]:
 
 def every_offline_counts(real: Callable[..., Any]) -> Callable[..., Any]:
     def status(self: Sender, event: Any, now: float) -> None:
-        self._vanished.clear()
+        self._holders._counted.clear()
         real(self, event, now)
 
     return status

@@ -1,0 +1,35 @@
+"""Which workers are gone, and for which images that was counted; the count itself is the image's."""
+
+from __future__ import annotations
+
+#: So many gone workers are remembered; ids are new per process, so older ones do not come back.
+REMEMBERED_WORKERS = 64
+
+
+class Holders:
+    """Workers that went offline; one that comes back under its id was only cut off."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, None] = {}
+        self._counted: dict[str, list[str]] = {}
+
+    def is_gone(self, worker: str) -> bool:
+        """Whether a message of this worker comes too late to rely on."""
+        return worker in self._gone
+
+    def left(self, worker: str) -> None:
+        """Its status says offline."""
+        self._gone[worker] = None
+        if len(self._gone) > REMEMBERED_WORKERS:
+            del self._gone[next(iter(self._gone))]
+
+    def count(self, worker: str, image_id: str) -> None:
+        """It vanished with every byte of this image."""
+        self._counted.setdefault(worker, []).append(image_id)
+        if len(self._counted) > REMEMBERED_WORKERS:
+            del self._counted[next(iter(self._counted))]
+
+    def is_back(self, worker: str) -> list[str]:
+        """Its status says online: the images for which it was counted, wrongly."""
+        self._gone.pop(worker, None)
+        return self._counted.pop(worker, [])
