@@ -7,6 +7,7 @@ than batching, and a tile's answer cannot depend on its neighbours in a batch.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class OpenVinoEngine:
         self._shape = (3, shape.height_px, shape.width_px)
         stride = architecture(bundle.card.architecture).stride
         self._map_shape = (-(-shape.height_px // stride), -(-shape.width_px // stride))
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or _usable_cores()
         core = openvino.Core()
         if "CPU" not in core.available_devices:
             raise EngineUnavailableError("OpenVINO finds no CPU device it can run on")
@@ -93,6 +94,12 @@ class OpenVinoEngine:
             np.empty((0, channels), np.float32),
             np.empty((0, channels, *self._map_shape), np.float32),
         )
+
+
+def _usable_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _keep(request: Any, where: tuple[list[Outputs | None], int]) -> None:

@@ -80,6 +80,8 @@ class TorchEngine:
             network.get_submodule(architecture(bundle.card.architecture).head).float()
         self._network = network
         self._graphs: dict[int, CapturedGraph] = {}
+        # One memory pool for all sizes: outputs are copied out before another graph replays.
+        self._pool = torch.cuda.graph_pool_handle() if self._on_cuda else None
 
     @property
     def name(self) -> str:
@@ -142,7 +144,7 @@ class TorchEngine:
                     self._network(images)
             torch.cuda.current_stream().wait_stream(side)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 outputs = self._network(images)
         return CapturedGraph(graph, images, outputs)
 
