@@ -55,9 +55,8 @@ _OURS: Final = frozenset(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser with the options of the subcommand that `arguments` name, and of no other."""
     name = next((item for item in arguments if not item.startswith("-")), None)
     parser = argparse.ArgumentParser(
         prog="hemowire",
@@ -72,7 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == name:
             module = importlib.import_module(f"hemowire.commands.{command}")
             module.add_arguments(subparser)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser(arguments).parse_args(arguments)
     module = importlib.import_module(f"hemowire.commands.{args.command}")
     try:
         return int(module.run(args))
