@@ -22,7 +22,7 @@ def message_text(
     synthetic: bool,
 ) -> str:
     """Finding, where it was seen, how far to trust it; at most 400 characters."""
-    where = "Field" if case_id == UNFILED else f"Field of case {case_id}"
+    where = "Unfiled field" if case_id == UNFILED else f"Field of case {case_id}"
     if white_cells is not None:
         where += f", {count_words(white_cells)}"
     tail = f" {where}. AI draft, not reviewed."
