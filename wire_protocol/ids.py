@@ -11,10 +11,15 @@ HEX128_PATTERN = r"^[0-9a-f]{32}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 #: Case ids are opaque: 4 to 16 capitals, digits and dashes with at least one digit, or "unfiled".
 CASE_PATTERN = r"^(unfiled|(?=[A-Z-]*[0-9])[A-Z0-9][A-Z0-9-]{3,15})$"
+#: RFC 3339 in UTC; nothing else fits, so no free text can travel as a time.
+WALL_TIME_PATTERN = (
+    r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+)
 ATTEMPT_MAX = 2**64 - 1
 
 Level = Annotated[str, StringConstraints(pattern=LEVEL_PATTERN)]
 Hex128 = Annotated[str, StringConstraints(pattern=HEX128_PATTERN)]
+WallTime = Annotated[str, StringConstraints(pattern=WALL_TIME_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 #: A level of a topic (site, device, worker): pydantic's regex engine has no look-ahead, so the
 #: case pattern is checked by `wire_protocol.manifest`.

@@ -14,7 +14,17 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wire_protocol.codec import OversizedError, PeerError, UnsupportedVersionError
-from wire_protocol.ids import Device, Hex128, ImageId, Incarnation, Level, OutboxId, Sha256, Site
+from wire_protocol.ids import (
+    Device,
+    Hex128,
+    ImageId,
+    Incarnation,
+    Level,
+    OutboxId,
+    Sha256,
+    Site,
+    WallTime,
+)
 from wire_protocol.manifest import UNFILED, CaseId
 from wire_protocol.messages import Outcome
 
@@ -183,7 +193,7 @@ class Rejection(JsonMessage):
     score: float | None = None
     limit: float | None = None
     case_id: CaseId = UNFILED
-    captured_at: str
+    captured_at: WallTime
     outcome: Literal[Outcome.REJECTED, Outcome.DROPPED] = Outcome.REJECTED
     #: Who dropped it, where a person did.
     operator: str = ""
@@ -245,7 +255,7 @@ class Diagnosis(JsonMessage):
     ood_percentile: float | None = Field(default=None, ge=0, le=100)
     model: str
     training_data: str
-    captured_at: str
+    captured_at: WallTime
     latency_ms: float | None = None
     site: Site
     device: Device

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from wire_protocol.ids import CASE_PATTERN, Hex128, ImageId, OutboxId, Sha256
+from wire_protocol.ids import CASE_PATTERN, Hex128, ImageId, OutboxId, Sha256, WallTime
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_SIDE_PX = 65_535
@@ -57,7 +57,7 @@ class Manifest(BaseModel):
     height_px: int = Field(ge=1, le=MAX_SIDE_PX)
     um_per_px: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
     case_id: CaseId = UNFILED
-    captured_at: str = Field(min_length=20, max_length=35)
+    captured_at: WallTime
     clock_synced: bool
     #: Monotonic nanoseconds of `boot_id` at capture; compared only within that boot.
     captured_ns: int = Field(ge=0, le=2**63 - 1)

@@ -156,3 +156,12 @@ def test_any_fields_raise_nothing_but_a_peer_error(
 def test_every_urgency_has_its_rank() -> None:
     assert sorted(URGENCY_RANK) == sorted(Urgency)
     assert sorted(URGENCY_RANK.values()) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "today", "2026-11-21", "2026-11-21T09:14:03", "2026-11-21T09:14:03+01:00", "Jane Doe "],
+)
+def test_a_time_is_a_time_in_utc_and_nothing_else(text: str) -> None:
+    with pytest.raises(ValidationError):
+        diagnosis(captured_at=text)
