@@ -17,12 +17,15 @@ from dashboard.words import (
     with_warning,
 )
 
+#: "diagnosed" is a word of the wire; a draft that nobody signed is no such thing to a person.
+_OUTCOME_WORDS = {"diagnosed": "draft"}
+
 
 def outcome_lines(rows: Sequence[OutcomeRow]) -> Iterator[RenderableType]:
     """Device, seq, image and urgency of each image, below it what was said, in the order given."""
     for row in rows:
         head = Text(f"{row.site}/{row.device} seq {row.seq} image {row.image_id[-6:]} ")
-        head.append(f"{row.outcome} ", style="bold")
+        head.append(f"{_OUTCOME_WORDS.get(row.outcome, row.outcome)} ", style="bold")
         head.append_text(urgency_mark(row.urgency))
         yield head
         words = [with_warning(row.text), probability_words(row.probabilities), row.bundle]

@@ -20,6 +20,8 @@ _MARKS: Final[dict[str, tuple[str, str, str]]] = {
     Urgency.RETAKE.value: ("TAKE AGAIN", "↻", "bold blue"),
 }
 
+_CLASS_WORDS: Final[dict[str, str]] = {"healthy": "NO PATTERN"}
+
 
 def urgency_word(urgency: str) -> str:
     """Shape and word without colour."""
@@ -42,11 +44,16 @@ def percent(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
+def class_word(name: str) -> str:
+    """A class as people may see it: no result of a smear is "healthy"."""
+    return _CLASS_WORDS.get(name.lower(), name.upper().replace("_", " "))
+
+
 def probability_words(probabilities: Mapping[str, float | None], most: int = 5) -> str:
     """The classes from the most to the least probable; empty where there are none to show."""
     known = [(name, value) for name, value in probabilities.items() if value is not None]
     known.sort(key=lambda item: (-item[1], item[0]))
-    return "  ".join(f"{name.upper()} {percent(value)}" for name, value in known[:most])
+    return "  ".join(f"{class_word(name)} {percent(value)}" for name, value in known[:most])
 
 
 def age_words(seconds: float) -> str:

@@ -68,7 +68,7 @@ def find_bundle(architecture_name: str) -> Bundle:
             return bundle
     raise NoSuchBundleError(
         f"no bundle of architecture {row.name} was found. Train one: "
-        f"hemowire train --arch {row.name} --data simulated"
+        f"hemowire train --recipe synthetic5 --arch {row.name} --data simulated --out BUNDLE"
     )
 
 

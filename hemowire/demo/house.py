@@ -10,7 +10,7 @@ from pathlib import Path
 
 from broker_config.local import RECORDS, WORKER, LocalBroker, edge_username
 from broker_config.locate import require_mosquitto
-from cloud_worker.models.bundle import Bundle, find_bundle, load_bundle
+from cloud_worker.models.bundle import Bundle, default_bundle, find_bundle, load_bundle
 from hemowire.demo.options import DemoOptions
 from hemowire.demo.sources import Share
 from hemowire.demo.toml_text import Value, toml_text
@@ -129,10 +129,10 @@ def prepare_house(options: DemoOptions, devices: list[str]) -> House:
 
 
 def choose_bundle(options: DemoOptions) -> Bundle:
-    """The bundle by name, or the first of the architecture (DenseNet-121 where none is asked for)."""
+    """The bundle by name, or the first of the architecture, or the one that comes with hemowire."""
     if options.bundle is not None:
         return load_bundle(options.bundle)
-    return find_bundle(options.arch or "densenet121")
+    return default_bundle() if options.arch is None else find_bundle(options.arch)
 
 
 def _new_folder() -> Path:

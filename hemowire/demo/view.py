@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.words import percent, urgency_mark, urgency_word
+from dashboard.words import class_word, percent, urgency_mark, urgency_word
 from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
@@ -91,9 +91,9 @@ def _images(progress: Progress, rows: int, wide: bool) -> Table:
         result, probability = "", ""
         if diagnosis is not None:
             urgency = urgency_mark(diagnosis.urgency)
-            result = diagnosis.result.replace("_", " ")
+            result = class_word(diagnosis.result)
             if diagnosis.reason:
-                result = f"{result}: {str(diagnosis.reason).replace('_', ' ')}"
+                result = str(diagnosis.reason).replace("_", " ")
             probability = _probability(diagnosis)
         elif rejection is not None:
             urgency = urgency_mark(Urgency.RETAKE)

@@ -134,3 +134,18 @@ def test_a_plain_line_carries_the_text() -> None:
     progress = Progress(BOOT)
     progress.on_diagnosis(diagnosis(), 5)
     assert "acute leukemia suspected" in line(progress.images[IMAGE])
+
+
+def test_no_forbidden_word_is_on_the_screen() -> None:
+    progress = Progress(BOOT)
+    progress.on_diagnosis(
+        diagnosis(result="healthy", urgency="no_leukemia_pattern", urgency_rank=4, p_healthy=0.999),
+        5,
+    )
+    console = Console(width=140, height=40, force_terminal=False)
+    with console.capture() as capture:
+        console.print(draw(progress, title="t", subtitle="s", expected=1, width=140, height=40))
+    screen = capture.get().lower()
+    for word in ("healthy", "diagnosed", "positive", "negative", "100 %"):
+        assert word not in screen
+    assert "no pattern" in screen
