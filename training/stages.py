@@ -80,6 +80,10 @@ def run_stages(
     for number, stage in enumerate(recipe.stages):
         if saved is not None and number < saved["stage"]:
             continue
+        last = number == len(recipe.stages) - 1
+        if saved is not None and saved["epochs_done"] >= stage.epochs and not last:
+            trunk, saved = saved["network"], None
+            continue
         lesson = lesson_of(stage)
         network = build_network(recipe.architecture, lesson.classes)
         head = architecture(recipe.architecture).head
