@@ -22,11 +22,16 @@ from wire_protocol.messages import Outcome
 
 @dataclass(frozen=True, slots=True)
 class DeviceFiles:
-    """One microscope's share: its outbox folder, and what its camera was given (None: not listed)."""
+    """One microscope's share: its outbox folder, and what its camera was to capture.
+
+    Files by name, or the number of simulated fields; None where the camera was stopped before it
+    had taken all of them, so that only what it did capture can be counted.
+    """
 
     device: str
     outbox: Path
     sources: Sequence[str] | None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,11 @@ def _check_sources(
         if times > 1:
             counts["duplicates"] += times - 1
             problems.append(f"{device.device} captured {source} {times} times")
+    short = (device.expected or 0) - len(snapshot.rows)
+    if short > 0:
+        counts["captured"] += short
+        counts["lost"] += short
+        problems.append(f"{device.device} captured {len(snapshot.rows)} of {device.expected}")
     if device.sources is None:
         return
     for source in device.sources:

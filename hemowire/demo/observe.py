@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from pydantic import ValidationError
+
 from hemowire.demo.progress import ImageProgress, Progress
 from service_runtime.boot import monotonic_ns, new_id
 from service_runtime.broker_settings import BrokerSettings
@@ -18,6 +20,7 @@ from wire_protocol.json_messages import (
     Health,
     Presence,
     Rejection,
+    Reply,
     Status,
     TraceFragment,
 )
@@ -26,7 +29,7 @@ from wire_protocol.topics import Kind, Topics
 #: What each account listens to: a demo sees what its engineer, hematologist and operator may see.
 ENGINEER_KINDS = (Kind.TRACE, Kind.DEVICE_HEALTH, Kind.DEVICE_STATUS, Kind.WORKER_STATUS)
 HEMATOLOGIST_KINDS = (Kind.DIAGNOSIS,)
-OPERATOR_KINDS = (Kind.REJECTION, Kind.RECORDS_STATUS)
+OPERATOR_KINDS = (Kind.REJECTION, Kind.RECORDS_STATUS, Kind.REPLY)
 
 OnNews = Callable[[ImageProgress], None]
 
@@ -79,6 +82,11 @@ class Observer:
                 progress.on_fragment(TraceFragment.from_bytes(payload))
             case Kind.DEVICE_HEALTH:
                 progress.on_health(Health.from_bytes(payload))
+            case Kind.REPLY:
+                reply = Reply.from_bytes(payload)
+                if reply.ok and reply.name == "report":
+                    with suppress(ValidationError):
+                        progress.on_health(Health.model_validate(reply.result))
             case Kind.DEVICE_STATUS | Kind.WORKER_STATUS | Kind.RECORDS_STATUS:
                 if payload:
                     self._on_status(Status.from_bytes(payload))

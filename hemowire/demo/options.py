@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder",
         type=Path,
         metavar="DIR",
-        help="run folder (default: a new one in the user's cache)",
+        help="new folder for this run (default: one below ~/.local/share/hemowire/demo)",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulated slides (1)")
     parser.add_argument(
@@ -83,6 +83,10 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         raise OptionsError(f"--images {args.images}: no such folder")
     if args.exit and args.count is None and args.images is None:
         raise OptionsError("--exit needs --count N or --images DIR, or it would never end")
+    if args.json is not None and not args.json.absolute().parent.is_dir():
+        raise OptionsError(f"--json {args.json}: no such folder: {args.json.absolute().parent}")
+    if args.folder is not None and args.folder.exists() and any(args.folder.iterdir()):
+        raise OptionsError(f"--folder {args.folder}: not empty; each run needs a folder of its own")
     return DemoOptions(
         images=args.images.resolve() if args.images else None,
         devices=args.devices,

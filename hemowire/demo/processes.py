@@ -19,13 +19,11 @@ RESTART_AFTER_S = 0.3
 
 
 class ProgramFailedError(RuntimeError):
-    """A program of the demo ended and will not be restarted."""
+    """A program of the demo ended and will not be restarted, or is not there in time."""
 
-    def __init__(self, name: str, code: int, log: Path) -> None:
-        tail = _tail(log)
-        super().__init__(f"{name} ended with exit code {code}; its log {log} ends:\n{tail}")
+    def __init__(self, name: str, what: str, log: Path) -> None:
+        super().__init__(f"{name} {what}; its log {log} ends:\n{_tail(log)}")
         self.name = name
-        self.code = code
 
 
 @dataclass(slots=True)
@@ -90,6 +88,12 @@ class Programs:
             names = [name for name in self.programs if name.startswith(prefix)]
             await asyncio.gather(*(self.stop(name) for name in names))
 
+    def late(self, name: str, limit_s: float) -> ProgramFailedError:
+        """The error for a program that is not online in time."""
+        return ProgramFailedError(
+            name, f"was not online after {limit_s:.0f} s", self.programs[name].log
+        )
+
     @property
     def restarts(self) -> int:
         """How often any program had to be started again."""
@@ -122,7 +126,11 @@ class Programs:
                 return
             if code in FATAL_EXITS or program.restarts >= MAX_RESTARTS:
                 if not self.failed.done():
-                    self.failed.set_exception(ProgramFailedError(program.name, code, program.log))
+                    self.failed.set_exception(
+                        ProgramFailedError(
+                            program.name, f"ended with exit code {code}", program.log
+                        )
+                    )
                 return
             await asyncio.sleep(RESTART_AFTER_S)
             if program.stopping:

@@ -6,19 +6,20 @@ clock; fragments of another boot are left out.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hemowire.demo.histogram import Histogram
 from wire_protocol.json_messages import Diagnosis, Health, Rejection, Status, TraceFragment
 from wire_protocol.messages import Outcome
 from wire_protocol.trace import STAGES, Stage, durations_ms
 
-#: Images whose stamps are kept for the percentiles; older ones leave, the counters stay.
+#: Images that are remembered; older ones leave, the counts and histograms stay.
 KEPT_IMAGES = 20_000
-#: The whole way, beside the stages: from capture to the published diagnosis.
-TOTAL = "captured_to_published"
+#: The whole way, beside the stages. It counts from the scheduled capture, so that a camera or an
+#: encoder that falls behind is not hidden (coordinated omission).
+TOTAL = "scheduled_to_published"
 
 
 @dataclass(slots=True)
@@ -28,8 +29,10 @@ class ImageProgress:
     image_id: str
     device: str = ""
     stamps_ns: dict[str, int] = field(default_factory=dict)
+    durations_ms: dict[str, float] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     rejection: Rejection | None = None
+    is_settled: bool = False
 
     @property
     def stage(self) -> Stage | None:
@@ -38,15 +41,15 @@ class ImageProgress:
 
     @property
     def total_ms(self) -> float | None:
-        """Capture to publication, where both are known."""
-        start = self.stamps_ns.get(Stage.CAPTURED)
+        """Scheduled capture to publication, where both are known."""
+        start = self.stamps_ns.get(Stage.SCHEDULED, self.stamps_ns.get(Stage.CAPTURED))
         end = self.stamps_ns.get(Stage.PUBLISHED)
         return None if start is None or end is None else (end - start) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """Percentiles of one stage over the images seen, by nearest rank."""
+    """Percentiles of one stage over the images seen."""
 
     count: int
     p50_ms: float
@@ -64,10 +67,13 @@ class Progress:
         self.urgencies: Counter[str] = Counter()
         self.health: dict[str, Health] = {}
         self.statuses: dict[str, Status] = {}
+        self.histograms: dict[str, Histogram] = {}
         self.captured = 0
-        self.diagnosed = 0
-        self.rejected = 0
+        #: Images with a committed outcome, by which one.
         self.recorded = 0
+        self.rejected = 0
+        self.first_captured_ns: int | None = None
+        self.last_recorded_ns: int | None = None
 
     def image(self, image_id: str) -> ImageProgress:
         """The image's entry, made if new."""
@@ -86,13 +92,10 @@ class Progress:
         image = self.image(fragment.image_id)
         if fragment.program == "edge":
             image.device = fragment.id
-        was_recorded = Stage.RECORDED in image.stamps_ns
         settled = {s for s in (Stage.RECORDED, Stage.SHOWN) if s in image.stamps_ns}
         image.stamps_ns.update(
             {name: ns for name, ns in fragment.stamps_ns.items() if name not in settled}
         )
-        if not was_recorded and Stage.RECORDED in image.stamps_ns:
-            self.recorded += 1
         self._touch(image)
 
     def on_diagnosis(self, diagnosis: Diagnosis, shown_ns: int) -> bool:
@@ -104,10 +107,6 @@ class Progress:
         image.diagnosis = diagnosis
         image.stamps_ns[Stage.SHOWN] = shown_ns
         self.urgencies[diagnosis.urgency] += 1
-        if diagnosis.outcome is Outcome.REJECTED:
-            self.rejected += 1
-        else:
-            self.diagnosed += 1
         self._touch(image)
         return True
 
@@ -118,7 +117,6 @@ class Progress:
             return False
         image.device = rejection.device
         image.rejection = rejection
-        self.rejected += 1
         self._touch(image)
         return True
 
@@ -132,14 +130,21 @@ class Progress:
 
     def figures(self) -> dict[str, StageFigures]:
         """Percentiles per stage, in the order of the path, and of the whole way."""
-        samples: dict[str, list[float]] = {}
-        for image in self.images.values():
-            for stage, milliseconds in durations_ms(image.stamps_ns).items():
-                samples.setdefault(stage, []).append(milliseconds)
-            if image.total_ms is not None:
-                samples.setdefault(TOTAL, []).append(image.total_ms)
         order = [*(stage.value for stage in STAGES), TOTAL]
-        return {name: _figures(samples[name]) for name in order if name in samples}
+        return {
+            name: StageFigures(
+                self.histograms[name].count, *self.histograms[name].percentiles(0.5, 0.95, 0.99)
+            )
+            for name in order
+            if name in self.histograms
+        }
+
+    def recorded_per_s(self) -> float:
+        """Images a second, from the first capture to the last record seen on the wire."""
+        first, last = self.first_captured_ns, self.last_recorded_ns
+        if first is None or last is None or last <= first:
+            return 0.0
+        return (self.recorded + self.rejected) / ((last - first) / 1e9)
 
     def latest(self, count: int) -> Iterable[ImageProgress]:
         """The images that moved last, newest last."""
@@ -149,12 +154,33 @@ class Progress:
     def _touch(self, image: ImageProgress) -> None:
         if image.image_id not in self.recent:
             self.recent.append(image.image_id)
+        self._measure(image)
+        captured = image.stamps_ns.get(Stage.CAPTURED)
+        recorded = image.stamps_ns.get(Stage.RECORDED)
+        if captured is not None:
+            self.first_captured_ns = min(captured, self.first_captured_ns or captured)
+        if recorded is None or image.is_settled:
+            return
+        if image.diagnosis is None and image.rejection is None:
+            return
+        image.is_settled = True
+        self.last_recorded_ns = max(recorded, self.last_recorded_ns or recorded)
+        if image.diagnosis is not None and image.diagnosis.outcome is Outcome.DIAGNOSED:
+            self.recorded += 1
+        else:
+            self.rejected += 1
 
-
-def _figures(samples: list[float]) -> StageFigures:
-    ordered = sorted(samples)
-
-    def at(share: float) -> float:
-        return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
-
-    return StageFigures(len(ordered), at(0.50), at(0.95), at(0.99))
+    def _measure(self, image: ImageProgress) -> None:
+        """Counts the image's stage times, and counts anew those that a late stamp changed."""
+        now = durations_ms(image.stamps_ns)
+        if image.total_ms is not None:
+            now[TOTAL] = image.total_ms
+        for name, milliseconds in now.items():
+            before = image.durations_ms.get(name)
+            if before == milliseconds:
+                continue
+            histogram = self.histograms.setdefault(name, Histogram())
+            if before is not None:
+                histogram.take_back(before)
+            histogram.add(milliseconds)
+        image.durations_ms = now

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dashboard.words import with_warning
 from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.check import Verdict
 from hemowire.demo.house import House
@@ -76,7 +77,7 @@ def print_verdict(
         table.add_column(name, justify="left" if name == "stage" else "right")
     for name, figures in progress.figures().items():
         table.add_row(
-            "captured to published" if name == TOTAL else name,
+            "scheduled to published" if name == TOTAL else name,
             str(figures.count),
             *(f"{ms:.1f}" for ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms)),
             style="bold" if name == TOTAL else "",
@@ -95,13 +96,15 @@ def print_verdict(
     for image in verdict.images:
         if image.outcome.outcome == Outcome.REJECTED:
             console.print(
-                f"  rejected: {original(image.source)}: {image.outcome.text}", highlight=False
+                f"  rejected: {original(image.source)}: {with_warning(image.outcome.text)}",
+                highlight=False,
             )
     if restarts:
         console.print(f"  programs that had to be started again: {restarts}")
     for problem in verdict.problems[:20]:
         console.print(f"  [red]problem:[/] {problem}", highlight=False)
     console.print(
-        f"  bundle {house.bundle.name}; files and logs in {house.folder}", highlight=False
+        f"  bundle {house.bundle.name}; files and logs in {house.folder} (delete it when done)",
+        highlight=False,
     )
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")

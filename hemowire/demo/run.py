@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -74,6 +74,7 @@ async def _run(options: DemoOptions, console: Console) -> int:
                 await programs.start("records", "records", "--config", str(house.records()))
                 await programs.start("worker", "worker", "--config", str(house.worker()))
                 screen.start()
+                drawing = asyncio.create_task(screen.run())
                 await _first_of(stop, programs, _worker_online(progress), WORKER_START_S)
                 status = worker_status(progress)
                 rate = rate_per_device(
@@ -87,19 +88,20 @@ async def _run(options: DemoOptions, console: Console) -> int:
                     await _start_edge(programs, house, share, rate, options)
                 await _first_of(stop, programs, _edges_done(programs, options))
                 if stop.is_set():
-                    for share in shares:
-                        operator.command(SITE, share.device, "pause")
                     screen.note("stopping: the cameras rest, what was captured is being recorded")
-                    await _drained(progress, DRAIN_S)
+                    await _drain(operator, progress, programs)
                 await programs.stop_all(STOP_ORDER[:-1])
+                drawing.cancel()
         finally:
             screen.stop()
             await programs.stop_all(STOP_ORDER)
     started = [share for share in shares if house.outbox(share.device).is_dir()]
-    verdict = check(_device_files(started, house, options), house.archive, house.records_url)
+    complete = options.exit and not stop.is_set()
+    files = _device_files(started if stop.is_set() else shares, house, complete=complete)
+    verdict = check(files, house.archive, house.records_url)
     print_verdict(console, verdict, progress, house, programs.restarts)
     if options.json_file is not None:
-        result = result_json(verdict, progress, screen.captures_per_s())
+        result = result_json(verdict, progress, progress.recorded_per_s())
         options.json_file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return 0 if verdict.is_clean and verdict.captured > 0 else 1
 
@@ -149,7 +151,7 @@ async def _first_of(
     if programs.failed.done():
         programs.failed.result()
     if not done and timeout_s is not None:
-        raise TimeoutError(f"the worker was not online after {timeout_s:.0f} s; see its log")
+        raise programs.late("worker", timeout_s)
 
 
 def _worker_online(progress: Progress) -> asyncio.Task[None]:
@@ -164,17 +166,23 @@ def _edges_done(programs: Programs, options: DemoOptions) -> asyncio.Task[None]:
     return asyncio.create_task(_until(finished))
 
 
-async def _drained(progress: Progress, limit_s: float) -> None:
-    """Returns when every device says that its outbox owes nothing, or after `limit_s`."""
+async def _drain(operator: Observer, progress: Progress, programs: Programs) -> None:
+    """Pauses the cameras and returns when every device has said since that its outbox owes nothing."""
+    running = {n.removeprefix("edge-") for n in programs.programs if n.startswith("edge-")}
+    for device in running:
+        operator.command(SITE, device, "pause")
+    progress.health.clear()
 
     def empty() -> bool:
-        return all(h.oldest_unrecorded_seq is None for h in progress.health.values())
+        said = progress.health
+        return all(d in said and said[d].oldest_unrecorded_seq is None for d in running)
 
-    try:
-        async with asyncio.timeout(limit_s):
-            await _until(empty)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while not empty():
+                for device in running:
+                    operator.command(SITE, device, "report")
+                await asyncio.sleep(0.5)
 
 
 async def _until(reached: Callable[[], bool]) -> None:
@@ -190,13 +198,15 @@ def worker_status(progress: Progress) -> Status | None:
     return None
 
 
-def _device_files(shares: list[Share], house: House, options: DemoOptions) -> list[DeviceFiles]:
-    """A run that was stopped by hand did not get to all its files: only a whole one is held to its list."""
+def _device_files(shares: list[Share], house: House, *, complete: bool) -> list[DeviceFiles]:
+    """A camera that was stopped by hand did not get to all its images: only a whole run is held to
+    its list of files, or to its number of simulated fields."""
     return [
         DeviceFiles(
             share.device,
             house.outbox(share.device),
-            [str(f) for f in share.files] if options.exit and share.folder is not None else None,
+            [str(file) for file in share.files] if complete and share.folder is not None else None,
+            share.count if complete and share.folder is None else None,
         )
         for share in shares
     ]

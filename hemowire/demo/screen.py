@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from rich.console import Console, RenderableType
@@ -12,7 +13,6 @@ from hemowire.demo.house import House
 from hemowire.demo.progress import ImageProgress, Progress
 from hemowire.demo.sources import Share
 from hemowire.demo.view import draw, line
-from wire_protocol.trace import Stage
 
 REDRAWS_PER_S = 4
 
@@ -49,10 +49,17 @@ class Screen:
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
-            refresh_per_second=REDRAWS_PER_S,
+            auto_refresh=False,  # rich would draw on a thread of its own, while images come in
             screen=True,
         )
-        self._live.start()
+        self._live.start(refresh=True)
+
+    async def run(self) -> None:
+        """Redraws until cancelled."""
+        while True:
+            if self._live is not None:
+                self._live.refresh()
+            await asyncio.sleep(1 / REDRAWS_PER_S)
 
     def stop(self) -> None:
         """Gives the terminal back; the last screen stays in its history."""
@@ -73,19 +80,10 @@ class Screen:
         if self._is_plain:
             self._console.print(line(image), highlight=False, markup=False, soft_wrap=True)
 
-    def captures_per_s(self) -> float:
-        """Images a second, from the first capture to the last record seen on the wire."""
-        starts = [i.stamps_ns.get(Stage.CAPTURED) for i in self._progress.images.values()]
-        ends = [i.stamps_ns.get(Stage.RECORDED) for i in self._progress.images.values()]
-        first = min((s for s in starts if s is not None), default=None)
-        known = [e for e in ends if e is not None]
-        if first is None or not known or max(known) <= first:
-            return 0.0
-        return len(known) / ((max(known) - first) / 1e9)
-
     def _render(self) -> RenderableType:
         clock = time.strftime("%H:%M:%S")
-        subtitle = self._note or f"Ctrl-C ends in order · {clock}"
+        about = "Synthetic-trained. " if self._bundle.card.training_data.kind == "synthetic" else ""
+        subtitle = f"{about}{self._note or f'Ctrl-C ends in order · {clock}'}"
         return draw(
             self._progress,
             title=f"{self._title} · {self._bundle.name}",

@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.words import class_word, percent, urgency_mark, urgency_word
+from dashboard.words import class_word, percent, urgency_mark, urgency_word, with_warning
 from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
@@ -45,7 +45,7 @@ def line(image: ImageProgress) -> str:
     """One image as plain text, for logs and pipes; its diagnosis comes before its trace."""
     diagnosis, rejection = image.diagnosis, image.rejection
     took = f"{diagnosis.latency_ms:.0f} ms" if diagnosis and diagnosis.latency_ms else ""
-    text = diagnosis.text if diagnosis else rejection.text if rejection else ""
+    text = diagnosis.text if diagnosis else with_warning(rejection.text) if rejection else ""
     urgency = diagnosis.urgency if diagnosis else Urgency.RETAKE
     return f"{image.device:<9} {image.image_id[-6:]} {took:>8}  {urgency_word(urgency):<22} {text}"
 
@@ -119,7 +119,7 @@ def _stages(progress: Progress) -> Table:
     for name, figures in progress.figures().items():
         style = "bold" if name == TOTAL else ""
         table.add_row(
-            "captured → published" if name == TOTAL else name,
+            "scheduled → published" if name == TOTAL else name,
             *(f"{ms:.1f}" for ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms)),
             style=style,
         )
