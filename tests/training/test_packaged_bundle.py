@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.models.bundle import load_bundle
-from cloud_worker.models.bundle_folder import PACKAGED
+from cloud_worker.models.bundle import PACKAGED, load_bundle
 from edge_device.simulator import DiagnosisClass
 from edge_device.simulator.dataset import write_data_set
 from hemowire.cli import main
