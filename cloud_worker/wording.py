@@ -8,8 +8,8 @@ from cloud_worker.diagnosis import Decision
 from cloud_worker.models.card import ClassCard
 from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
 from wire_protocol.manifest import UNFILED
+from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, percent
 
-RESEARCH_USE_ONLY = "Research use only."
 LONGEST_TEXT = 400
 
 
@@ -28,7 +28,7 @@ def message_text(
     tail = f" {where}. AI draft, not reviewed."
     if synthetic:
         tail += " Synthetic-trained."
-    tail += f" {RESEARCH_USE_ONLY}"
+    tail += f" {RESEARCH_USE_ONLY_BRIEF}"
     finding = finding_words(decision, classes, white_cells=white_cells)
     if len(finding) + len(tail) > LONGEST_TEXT:
         finding = finding[: LONGEST_TEXT - len(tail) - 4] + " ..."
@@ -44,22 +44,13 @@ def finding_words(
         lineage = (
             "lineage uncertain" if decision.result == ACUTE_UNCERTAIN else f"most like {display}"
         )
-        return f"URGENT: acute leukemia suspected ({shown(decision.p_acute)}), {lineage}."
+        return f"URGENT: acute leukemia suspected ({percent(decision.p_acute)}), {lineage}."
     if decision.urgency is Urgency.SUSPECTED_CHRONIC:
-        return f"Chronic leukemia suspected ({shown(decision.p_chronic)}), most like {display}."
+        return f"Chronic leukemia suspected ({percent(decision.p_chronic)}), most like {display}."
     if decision.urgency is Urgency.NO_LEUKEMIA_PATTERN:
         seen_in = "this field" if white_cells is None else count_words(white_cells)
         return f"No leukemia pattern seen in {seen_in}; does not exclude leukemia."
     return f"Cannot say: {decision.words}"
-
-
-def shown(p: float | None) -> str:
-    """A probability for a screen: whole percent, never below "<1 %" nor above ">99 %"."""
-    if p is None:
-        return "unknown"
-    if p > 0.99:
-        return ">99 %"
-    return "<1 %" if p < 0.01 else f"{p:.0%}".replace("%", " %")
 
 
 def count_words(white_cells: int) -> str:

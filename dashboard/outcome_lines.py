@@ -9,13 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dashboard.outcomes import OutcomeRow
-from dashboard.words import (
-    RESEARCH_USE_ONLY,
-    printable,
-    probability_words,
-    urgency_mark,
-    with_warning,
-)
+from dashboard.words import printable, probability_words, urgency_mark, with_warning
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: "diagnosed" is a word of the wire; a draft that nobody signed is no such thing to a person.
 _OUTCOME_WORDS = {"diagnosed": "draft"}

@@ -20,7 +20,6 @@ from rich.live import Live
 from dashboard.settings import WatchSettings
 from dashboard.watch_list import Entry, WatchList
 from dashboard.watch_screen import plain_line, screen
-from dashboard.words import RESEARCH_USE_ONLY
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, monotonic_s, wall_time
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
@@ -30,6 +29,7 @@ from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Diagnosis, TraceFragment, parse_json
 from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 REDRAW_EVERY_S: Final = 0.25
 

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from dashboard.watch_list import Entry, WatchList
 from dashboard.words import (
-    RESEARCH_USE_ONLY,
     age_words,
     printable,
     probability_words,
@@ -18,6 +17,7 @@ from dashboard.words import (
     urgency_word,
     with_warning,
 )
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Narrower terminals show no case, device and probabilities; the text says what matters.
 WIDE = 110

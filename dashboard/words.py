@@ -8,8 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from wire_protocol.json_messages import Urgency
-
-RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis."
+from wire_protocol.words import RESEARCH_USE_ONLY, class_word, percent
 
 #: Word, shape and colour of each urgency: no one of them alone carries the meaning.
 _MARKS: Final[dict[str, tuple[str, str, str]]] = {
@@ -19,8 +18,6 @@ _MARKS: Final[dict[str, tuple[str, str, str]]] = {
     Urgency.NO_LEUKEMIA_PATTERN.value: ("NO LEUKEMIA PATTERN", "●", "cyan"),
     Urgency.RETAKE.value: ("TAKE AGAIN", "↻", "bold blue"),
 }
-
-_CLASS_WORDS: Final[dict[str, str]] = {"healthy": "NO PATTERN"}
 
 
 def urgency_word(urgency: str) -> str:
@@ -33,20 +30,6 @@ def urgency_mark(urgency: str) -> Text:
     """Shape and word in its colour."""
     style = _MARKS.get(urgency, ("", "", "bold"))[2]
     return Text(f" {urgency_word(urgency)} ", style=style, no_wrap=True)
-
-
-def percent(value: float) -> str:
-    """A probability as people may see it: never more than ">99 %", never "0 %"."""
-    if value > 0.99:
-        return ">99 %"
-    if value < 0.01:
-        return "<1 %"
-    return f"{value * 100:.0f} %"
-
-
-def class_word(name: str) -> str:
-    """A class as people may see it: no result of a smear is "healthy"."""
-    return _CLASS_WORDS.get(name.lower(), name.upper().replace("_", " "))
 
 
 def probability_words(probabilities: Mapping[str, float | None], most: int = 5) -> str:

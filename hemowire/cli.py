@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis."
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Subcommand -> one line of help; its module is hemowire.commands.<name>.
 COMMANDS: Final[dict[str, str]] = {

@@ -32,6 +32,7 @@ from training.metrics import (
 )
 from training.report import image_metrics, outcome_metrics
 from training.split import Parts, describe, split_by_group
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 
 class Evaluation(BaseModel):
@@ -49,7 +50,7 @@ class Evaluation(BaseModel):
     """True classes as rows, largest probability as columns; None for foreign images."""
     results: dict[str, int]
     """Decisions by result, `cannot_say` with its reason."""
-    note: str = "Research use only, not for diagnosis."
+    note: str = RESEARCH_USE_ONLY
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from training.make_bundle import make_bundle
 from training.recipe import Simulated, TrainingRecipe
 from training.split import split_by_group
 from training.stages import Progress as Step
+from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
 
 SIMULATED = "simulated"
 
@@ -62,7 +63,7 @@ def train(
             say=console.print,
         )
     console.print(metrics_table(bundle.card.metrics))
-    console.print(f"bundle {bundle.name} in {out}. Research use only, not for diagnosis.")
+    console.print(f"bundle {bundle.name} in {out}. {RESEARCH_USE_ONLY}")
     return bundle
 
 
@@ -113,13 +114,15 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
     """An evaluation as tables for the terminal."""
     tables = [metrics_table(result.metrics)] if result.metrics else []
     if result.confusion is not None:
-        table = Table("true class", *result.classes, title="largest probability")
-        for name, row in zip(result.classes, result.confusion, strict=True):
+        words = [class_word(name) for name in result.classes]
+        table = Table("true class", *words, title="largest probability")
+        for name, row in zip(words, result.confusion, strict=True):
             table.add_row(name, *(str(count) for count in row))
         tables.append(table)
     said = Table("what is said", "images")
     for text, count in result.results.items():
-        said.add_row(text, str(count))
+        result, colon, reason = text.partition(":")
+        said.add_row(f"{class_word(result)}{colon}{reason}", str(count))
     return [*tables, said]
 
 
@@ -128,6 +131,7 @@ def metrics_table(metrics: tuple[Metric, ...]) -> Table:
     table = Table("figure", "value", "95 % interval", "images", "on")
     for metric in metrics:
         interval = "" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
-        row = (metric.name, f"{metric.value:.3f}", interval, str(metric.images), metric.split)
+        name = figure_word(metric.name)
+        row = (name, f"{metric.value:.3f}", interval, str(metric.images), metric.split)
         table.add_row(*row)
     return table

@@ -139,10 +139,10 @@ def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str
     from rich.console import Console
     from rich.table import Table
 
-    from cloud_worker.wording import shown
+    from wire_protocol.words import RESEARCH_USE_ONLY, class_word, percent
 
     table = Table(
-        title=f"{bundle.name} on {engine_name}. Research use only, not for diagnosis.",
+        title=f"{bundle.name} on {engine_name}. {RESEARCH_USE_ONLY}",
         title_justify="left",
     )
     for column in ("file", "urgency", "finding", "probabilities"):
@@ -153,7 +153,7 @@ def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str
             answer["source"],
             answer["urgency"].replace("_", " "),
             answer["text"],
-            ", ".join(f"p_{key} {shown(p)}" for key, p in known.items()) or "none",
+            ", ".join(f"{class_word(key)} {percent(p)}" for key, p in known.items()) or "none",
         )
     Console().print(table)
 

@@ -60,6 +60,7 @@ def _print_tables(bundles: list[Bundle], refused: list[str]) -> None:
     from rich.table import Table
 
     from cloud_worker.models.registry import ARCHITECTURES
+    from wire_protocol.words import RESEARCH_USE_ONLY
 
     console = Console()
     rows = Table(title="Architectures", title_justify="left")
@@ -82,9 +83,14 @@ def _print_tables(bundles: list[Bundle], refused: list[str]) -> None:
     console.print(table)
     for problem in refused:
         console.print(f"refused: {problem}", style="red", markup=False)
-    console.print("Research use only, not for diagnosis.")
+    console.print(RESEARCH_USE_ONLY)
 
 
 def _words(metric: Metric) -> str:
+    from wire_protocol.words import figure_word
+
     interval = "" if metric.low is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-    return f"{metric.name} {metric.value:.3f}{interval} on {metric.images} {metric.split} images"
+    return (
+        f"{figure_word(metric.name)} {metric.value:.3f}{interval} "
+        f"on {metric.images} {metric.split} images"
+    )

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edge_device.simulator.cell_types import DiagnosisClass
     from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
+    from wire_protocol.words import RESEARCH_USE_ONLY
 
     names = args.classes or [_EVERY_CLASS]
     known = {kind.value: kind for kind in DiagnosisClass}
@@ -79,5 +80,5 @@ def run(args: argparse.Namespace) -> int:
             done=lambda written: bar.update(task, completed=written),
         )
     print(f"{count} simulated fields in {args.out}, listed in {args.out / MANIFEST_FILE}")
-    print("Simulated images: research use only, not for diagnosis.")
+    print(f"Simulated images. {RESEARCH_USE_ONLY}")
     return 0

@@ -14,6 +14,7 @@ from cloud_worker.classify import Classifier, Picture
 from cloud_worker.engines.engine import Outputs, join_outputs, open_engine
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.models.bundle import Bundle
+from cloud_worker.models.card import FORBIDDEN_WORDS
 from cloud_worker.preprocess import Prepared
 from hemowire.commands import classify as command
 from hemowire.commands import models as models_command
@@ -154,6 +155,18 @@ def test_the_command_prints_a_table_for_people(
     assert "Research use only, not for diagnosis." in said and "cannot say" in said
 
 
+def test_the_table_calls_no_field_healthy_and_nothing_certain(
+    open_minded: Classifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(png(pixels(1)))
+    options = ["--bundle", str(open_minded.bundle.folder), "--um-per-px", "0.25"]
+    assert run_command([str(file), *options]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "PATTERN" in said and "AML" in said
+    assert not [word for word in FORBIDDEN_WORDS if word in said.lower()]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -193,4 +206,7 @@ def test_models_lists_architectures_bundles_and_refusals(
     assert resnet34_bundle.name in [b["name"] for b in listed["bundles"]]
     assert "broken" in listed["refused"][0]
     assert models_command.run(argparse.Namespace(json=False)) == 1
-    assert "ResNet-34" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "ResNet-34" in shown
+    assert "recall NO PATTERN" in " ".join(shown.replace("│", " ").split())
+    assert "healthy" not in shown

@@ -7,7 +7,7 @@ from cloud_worker.diagnosis_message import Origin, diagnosis_message
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.models.card import FORBIDDEN_WORDS
 from cloud_worker.refusal import Refusal
-from cloud_worker.wording import finding_words, message_text, shown
+from cloud_worker.wording import finding_words, message_text
 from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, Reason, Urgency
 from wire_protocol.manifest import Manifest
 from wire_protocol.messages import Outcome
@@ -109,14 +109,6 @@ def test_a_long_finding_never_pushes_the_warnings_out(resnet34_bundle: Bundle) -
         synthetic=True,
     )
     assert len(text) == 400 and text.endswith("Research use only.")
-
-
-@pytest.mark.parametrize(
-    ("p", "words"),
-    [(1.0, ">99 %"), (0.991, ">99 %"), (0.99, "99 %"), (0.5, "50 %"), (0.004, "<1 %"), (0, "<1 %")],
-)
-def test_probabilities_show_as_at_most_above_99_percent(p: float, words: str) -> None:
-    assert shown(p) == words
 
 
 def message(bundle: Bundle, evidence: Evidence) -> Diagnosis:

@@ -19,7 +19,7 @@ from rich.console import Console
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker
 from dashboard.watch_list import WatchList
 from dashboard.watch_screen import plain_line, screen
-from dashboard.words import age_words, percent, probability_words, with_warning
+from dashboard.words import age_words, probability_words, with_warning
 from service_runtime.mqtt_types import NO_SUBSCRIBERS
 from tests.dashboard.clients import TOPICS, asynchronous, client, say
 from tests.dashboard.reports_for_tests import diagnosis, hex_id
@@ -80,14 +80,6 @@ def test_when_the_screen_is_full_the_least_urgent_and_oldest_makes_room() -> Non
         hex_id("image", 2),
         hex_id("image", 3),
     ]
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(1.0, ">99 %"), (0.995, ">99 %"), (0.99, "99 %"), (0.5, "50 %"), (0.0, "<1 %")],
-)
-def test_a_probability_is_never_certain(value: float, words: str) -> None:
-    assert percent(value) == words
 
 
 def test_words() -> None:
