@@ -18,6 +18,8 @@ from service_runtime.broker_settings import BrokerSettings
 from wire_protocol.topics import Topics
 
 SITE = "lab"
+#: Few, so that every class comes by soon.
+FIELDS_PER_SLIDE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,11 @@ class House:
         if share.folder is not None:
             camera |= {"kind": "folder", "folder": share.folder, "settle_s": 0}
         else:
-            camera |= {"kind": "simulated", "seed": self._seed(share.device)}
+            camera |= {
+                "kind": "simulated",
+                "seed": self._seed(share.device),
+                "fields_per_slide": FIELDS_PER_SLIDE,
+            }
         return self._write(
             f"{share.device}.toml",
             {

@@ -11,19 +11,24 @@ from hemowire.demo.progress import ImageProgress, Progress
 from service_runtime.boot import monotonic_ns, new_id
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import Connected, ConnectionLostError, Message, Subscription
+from service_runtime.mqtt_types import (
+    Connected,
+    ConnectionLostError,
+    Disconnected,
+    Message,
+    Subscription,
+)
 from service_runtime.session_roles import observer_session
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import (
     Command,
     Diagnosis,
     Health,
-    Presence,
     Rejection,
     Reply,
-    Status,
     TraceFragment,
 )
+from wire_protocol.presence import PresenceBook
 from wire_protocol.topics import Kind, Topics
 
 #: What each account listens to: a demo sees what its engineer, hematologist and operator may see.
@@ -50,6 +55,7 @@ class Observer:
         self._kinds = kinds
         self._progress = progress
         self._on_news = on_news
+        self._presence = PresenceBook()
 
     async def run(self) -> None:
         """Connects and stays connected, until cancelled."""
@@ -62,6 +68,8 @@ class Observer:
             if isinstance(event, Connected):
                 with suppress(ConnectionLostError):
                     await self._session.subscribe(filters)
+            elif isinstance(event, Disconnected):
+                self._presence.forget()
             elif isinstance(event, Message):
                 with suppress(PeerError):  # what a program said wrongly is in that program's log
                     self._take(event)
@@ -88,8 +96,9 @@ class Observer:
                     with suppress(ValidationError):
                         progress.on_health(Health.model_validate(reply.result))
             case Kind.DEVICE_STATUS | Kind.WORKER_STATUS | Kind.RECORDS_STATUS:
-                if payload:
-                    self._on_status(Status.from_bytes(payload))
+                status = self._presence.hear(parsed, payload)
+                if status is not None:
+                    progress.on_status(status)
             case Kind.DIAGNOSIS:
                 diagnosis = Diagnosis.from_bytes(payload)
                 if progress.on_diagnosis(diagnosis, monotonic_ns()):
@@ -100,14 +109,3 @@ class Observer:
                     self._on_news(progress.images[rejection.image_id])
             case _:
                 return
-
-    def _on_status(self, status: Status) -> None:
-        key = f"{status.program}/{status.id}"
-        known = self._progress.statuses.get(key)
-        late_will = (
-            known is not None
-            and status.state is Presence.OFFLINE
-            and status.incarnation != known.incarnation
-        )
-        if not late_will:
-            self._progress.on_status(status)

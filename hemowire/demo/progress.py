@@ -36,7 +36,9 @@ class ImageProgress:
 
     @property
     def stage(self) -> Stage | None:
-        """The furthest stage with a stamp."""
+        """The furthest stage with a stamp; recorded is the last, whoever was shown it before."""
+        if Stage.RECORDED in self.stamps_ns:
+            return Stage.RECORDED
         return next((s for s in reversed(STAGES) if s in self.stamps_ns), None)
 
     @property

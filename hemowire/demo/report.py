@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from dashboard.words import with_warning
-from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.check import Verdict
 from hemowire.demo.house import House
 from hemowire.demo.progress import TOTAL, Progress
 from wire_protocol.messages import Outcome
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 
 def result_json(verdict: Verdict, progress: Progress, images_per_s: float) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import time
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.house import House
 from hemowire.demo.progress import ImageProgress, Progress
 from hemowire.demo.sources import Share
 from hemowire.demo.view import draw, line
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 REDRAWS_PER_S = 4
 

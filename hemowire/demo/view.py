@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.words import class_word, percent, urgency_mark, urgency_word, with_warning
-from hemowire.cli import RESEARCH_USE_ONLY
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
 from wire_protocol.trace import Stage
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 SIDE_BY_SIDE = 116
 

@@ -65,7 +65,9 @@ def test_forty_real_fields_from_four_microscopes_are_recorded_and_none_is_called
 
 
 @needs_real_data
-@pytest.mark.parametrize("um_per_px", ["estimate", "0.2", "0.3"])
+@pytest.mark.parametrize(
+    "um_per_px", ["estimate", *(pytest.param(x, marks=pytest.mark.slow) for x in ("0.2", "0.3"))]
+)
 def test_real_fields_are_not_judged_whatever_scale_is_claimed(
     um_per_px: str, tmp_path: Path
 ) -> None:
