@@ -46,6 +46,7 @@ class WatchSettings(Settings):
     name: Level = "terminal"
     #: Only this site; all that the account may read when left out.
     site: Level | None = None
-    #: How many diagnoses stay on the screen; the most urgent and newest do.
+    #: How many diagnoses the list keeps, the most urgent and newest. The screen shows the first of
+    #: them, as many as it has lines for, and counts the others.
     rows: int = Field(default=200, ge=1, le=10_000)
     log_level: LogLevel = "warning"

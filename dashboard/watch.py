@@ -1,7 +1,8 @@
 """The hematologist's terminal: shows diagnoses as they come and stamps each as shown; it answers and changes nothing.
 
 Its session is kept by the broker: what comes while it is away is shown when it is back. A result
-is acknowledged after it was shown, and shown once (same image and model) by one running terminal.
+is acknowledged after it was drawn, or counted in the line about what does not fit; it is stamped as
+shown when it was drawn. Each (same image and model) is shown once by one running terminal.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -50,9 +50,7 @@ class Watch:
         self._form = form
         self._count = count
         self._topics = Topics(settings.broker.root)
-        self._session = MqttSession(
-            settings.broker, replace(watch_session(settings.name), manual_ack=True)
-        )
+        self._session = MqttSession(settings.broker, watch_session(settings.name))
         self._list = WatchList(settings.rows)
         self._link = "connecting"
         self._undrawn: list[tuple[Entry, Message]] = []
@@ -62,7 +60,7 @@ class Watch:
         self.refused = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Shows results until `stop`, or until `count` of them were shown."""
+        """Shows results until `stop`, or until `count` of them came."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._session.run(), name="mqtt")
             group.create_task(self._receive(), name="receive")
@@ -75,7 +73,7 @@ class Watch:
                     task.cancel()
             await self._session.close()
         if self._is_live:
-            sys.stdout.write(f"{self._list.total} results shown. {RESEARCH_USE_ONLY}\n")
+            sys.stdout.write(f"{self._list.total} results. {RESEARCH_USE_ONLY}\n")
 
     @property
     def _is_live(self) -> bool:
@@ -127,7 +125,8 @@ class Watch:
             line = plain_line(entry) if self._form is Form.PLAIN else diagnosis.to_bytes().decode()
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-            self._shown(entry, message)
+            self._stamp(entry)
+            self._done(entry, message)
 
     # --- out ------------------------------------------------------------------------------------
 
@@ -143,23 +142,28 @@ class Watch:
             while True:
                 undrawn, self._undrawn = self._undrawn, []
                 self._changed.clear()
-                live.update(
-                    screen(
-                        self._list, self._link, monotonic_s(), datetime.now(UTC),
-                        width=console.width, height=console.height,
-                    ),
-                    refresh=True,
+                drawn = screen(
+                    self._list, self._link, monotonic_s(), datetime.now(UTC),
+                    width=console.width, height=console.height,
                 )  # fmt: skip
+                live.update(drawn.picture, refresh=True)
+                for entry in self._list.note_drawn(drawn.entries):
+                    self._stamp(entry)
                 for entry, message in undrawn:
-                    self._shown(entry, message)
+                    self._done(entry, message)  # it is on the screen, or counted there
                 await asyncio.sleep(REDRAW_EVERY_S)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1 - REDRAW_EVERY_S):
                         await self._changed.wait()
 
-    def _shown(self, entry: Entry, message: Message) -> None:
-        """Acknowledges, and tells when it was shown; the trace may be lost, it is a measurement."""
+    def _done(self, entry: Entry, message: Message) -> None:
+        """Acknowledges; a result that waits for lines must not keep back the urgent one after it."""
         message.ack()
+        if self._count is not None and entry.number >= self._count:
+            self._finished.set()
+
+    def _stamp(self, entry: Entry) -> None:
+        """Tells when it was shown; the trace may be lost, it is a measurement."""
         fragment = TraceFragment(
             program="watch",
             id=self._settings.name,
@@ -172,5 +176,3 @@ class Watch:
         )
         topic = self._topics.build(Kind.TRACE, program=self._settings.broker.username)
         self._session.send(topic, fragment.to_bytes(), qos=0)
-        if self._count is not None and entry.number >= self._count:
-            self._finished.set()

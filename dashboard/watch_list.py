@@ -1,9 +1,12 @@
-"""What stands on the hematologist's terminal: each result once, urgent first, oldest first within; pure, no screen."""
+"""What stands on the hematologist's terminal: each result once, urgent first, newest first within; pure.
+
+Nothing can be dismissed, so the newest comes first: a full screen must not hide what just came.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,11 +45,15 @@ class WatchList:
         self._entries: dict[int, Entry] = {}
         self._shown: OrderedDict[tuple[str, str, bool], None] = OrderedDict()
         self._number = 0
+        #: Entries that stand here and were never on the screen.
+        self._unseen: set[int] = set()
         self.made_room = 0
+        #: Those of them that were never on the screen.
+        self.made_room_unseen = 0
 
     @property
     def total(self) -> int:
-        """Results shown so far, each once."""
+        """Results so far, each once."""
         return self._number
 
     def add(self, message: Diagnosis, site: str, device: str, now_s: float) -> Entry | None:
@@ -61,18 +68,33 @@ class WatchList:
         for number, entry in list(self._entries.items()):
             if entry.is_preview and entry.message.image_id == message.image_id:
                 del self._entries[number]  # the full result takes its preview's place
+                self._unseen.discard(number)
         self._number += 1
         entry = Entry(message, site, device, now_s, self._number)
         self._entries[self._number] = entry
+        self._unseen.add(self._number)
         while len(self._entries) > self._rows:
             least = max(self._entries.values(), key=lambda e: (e.rank, -e.number))
             del self._entries[least.number]
             self.made_room += 1
+            if least.number in self._unseen:
+                self._unseen.discard(least.number)
+                self.made_room_unseen += 1
         return entry
 
+    def unseen(self, entries: Sequence[Entry]) -> int:
+        """How many of these were never on the screen."""
+        return sum(1 for entry in entries if entry.number in self._unseen)
+
+    def note_drawn(self, entries: Sequence[Entry]) -> list[Entry]:
+        """These are on the screen now; the ones among them that never were before."""
+        new = [entry for entry in entries if entry.number in self._unseen]
+        self._unseen.difference_update(entry.number for entry in new)
+        return new
+
     def in_order(self) -> list[Entry]:
-        """Urgent first, within one urgency the oldest first."""
-        return sorted(self._entries.values(), key=lambda e: (e.rank, e.number))
+        """Urgent first, within one urgency the newest first."""
+        return sorted(self._entries.values(), key=lambda e: (e.rank, -e.number))
 
     def counts(self) -> Iterable[tuple[str, int]]:
         """How many of each urgency stand here, urgent first."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +25,14 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Narrower terminals show no case, device and probabilities; the text says what matters.
 WIDE = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A screen, and the entries that stand on it whole; the others are counted in its last line."""
+
+    picture: RenderableType
+    entries: tuple[Entry, ...]
 
 
 def age_s(entry: Entry, now_s: float, wall: datetime) -> float:
@@ -58,8 +70,33 @@ def plain_line(entry: Entry) -> str:
 
 def screen(
     watched: WatchList, link: str, now_s: float, wall: datetime, *, width: int, height: int
-) -> RenderableType:
+) -> Drawn:
     """The whole screen: the warning and the totals first, so that nothing can push them off."""
+    head = _head(watched, link)
+    entries = watched.in_order()
+    if not entries:
+        return Drawn(Group(head, Text("Waiting for diagnoses. Ctrl-C ends.", style="dim")), ())
+
+    def picture(count: int) -> Group:
+        parts: list[RenderableType] = [head]
+        if count:
+            parts.append(_table(entries[:count], now_s, wall, is_wide=width >= WIDE))
+        rest = entries[count:]
+        if rest or watched.made_room:
+            parts.append(_below(watched, rest))
+        return Group(*parts)
+
+    # A row takes one line or more, so how many rows fit is measured.
+    measure = Console(file=StringIO(), width=width, height=height, color_system=None)
+
+    def lines(count: int) -> int:
+        return len(measure.render_lines(picture(count), pad=False))
+
+    count = bisect_right(range(1, min(len(entries), height) + 1), height, key=lines)
+    return Drawn(picture(count), tuple(entries[:count]))
+
+
+def _head(watched: WatchList, link: str) -> Text:
     head = Text()
     head.append(f" {RESEARCH_USE_ONLY} ", style="bold black on white")
     head.append(f"  {watched.total} results")
@@ -67,10 +104,10 @@ def screen(
         head.append("   ")
         head.append(f"{urgency_word(urgency)} {count}")
     head.append(f"   {link}", style="dim")
-    entries = watched.in_order()
-    if not entries:
-        return Group(head, Text("Waiting for diagnoses. Ctrl-C ends.", style="dim"))
-    is_wide = width >= WIDE
+    return head
+
+
+def _table(entries: Sequence[Entry], now_s: float, wall: datetime, *, is_wide: bool) -> Table:
     table = Table(expand=True, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("urgency", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
@@ -81,8 +118,7 @@ def screen(
     table.add_column("what it says", ratio=3)
     if is_wide:
         table.add_column("probabilities", ratio=1)
-    # Rows take one line or more: what lies below the screen is only counted.
-    for entry in entries[:height]:
+    for entry in entries:
         message = entry.message
         text = Text(printable(message.text))
         if entry.is_preview:
@@ -96,4 +132,18 @@ def screen(
             text,
             *((probabilities,) if is_wide else ()),
         )
-    return Group(head, table)
+    return table
+
+
+def _below(watched: WatchList, rest: Sequence[Entry]) -> Text:
+    """What the screen does not show, and how much of it was never shown."""
+    unseen = watched.unseen(rest)
+    words = []
+    if rest:
+        words.append(
+            f"... {len(rest)} more below" + (f", {unseen} not shown yet" if unseen else "")
+        )
+    if watched.made_room:
+        never = f", {watched.made_room_unseen} never shown" if watched.made_room_unseen else ""
+        words.append(f"{watched.made_room} left the list{never}")
+    return Text("; ".join(words), style="bold" if unseen else "dim")

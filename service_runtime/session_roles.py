@@ -33,7 +33,10 @@ def records_session(name: str = "records") -> SessionOptions:
 def watch_session(name: str) -> SessionOptions:
     """A hematologist's terminal: a kept session, acknowledged when shown."""
     return SessionOptions(
-        client_id=f"watch-{name}", clean_start=False, session_expiry_s=KEPT_SESSION_S
+        client_id=f"watch-{name}",
+        clean_start=False,
+        session_expiry_s=KEPT_SESSION_S,
+        manual_ack=True,
     )
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import random
 import sys
+import termios
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -18,9 +22,9 @@ from rich.console import Console
 
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker
 from dashboard.watch_list import WatchList
-from dashboard.watch_screen import plain_line, screen
+from dashboard.watch_screen import Drawn, plain_line, screen
 from dashboard.words import age_words, probability_words, with_warning
-from service_runtime.mqtt_types import NO_SUBSCRIBERS
+from service_runtime.mqtt_types import NO_SUBSCRIBERS, Message
 from tests.dashboard.clients import TOPICS, asynchronous, client, say
 from tests.dashboard.reports_for_tests import diagnosis, hex_id
 from wire_protocol.json_messages import (
@@ -33,6 +37,7 @@ from wire_protocol.json_messages import (
 )
 from wire_protocol.topics import Kind
 
+ROOT = Path(__file__).parents[2]
 WALL = datetime(2026, 11, 21, 9, 15, tzinfo=UTC)
 
 
@@ -41,14 +46,14 @@ def add(watched: WatchList, message: Diagnosis, now_s: float = 0.0) -> bool:
 
 
 @given(st.integers(min_value=0, max_value=2**32))
-def test_urgent_comes_first_and_within_one_urgency_the_oldest(seed: int) -> None:
+def test_urgent_comes_first_and_within_one_urgency_the_newest(seed: int) -> None:
     chance = random.Random(seed)
     watched = WatchList(rows=1000)
     order = [(n, chance.choice(list(Urgency))) for n in range(30)]
     for number, urgency in order:
         lying_rank = chance.randint(0, 9)
         assert add(watched, diagnosis(number, urgency=urgency, urgency_rank=lying_rank))
-    expected = sorted(order, key=lambda item: (URGENCY_RANK[item[1]], item[0]))
+    expected = sorted(order, key=lambda item: (URGENCY_RANK[item[1]], -item[0]))
     assert [e.message.image_id for e in watched.in_order()] == [
         hex_id("image", number) for number, _ in expected
     ]
@@ -111,7 +116,7 @@ def test_the_warning_the_urgency_and_the_text_are_on_every_screen(width: int) ->
     console = Console(
         file=out, width=width, height=24, force_terminal=True, color_system="standard"
     )
-    console.print(screen(watched, "connected", 0.0, WALL, width=width, height=24))
+    console.print(screen(watched, "connected", 0.0, WALL, width=width, height=24).picture)
     shown = " ".join(out.getvalue().split())
     assert "Research use only, not for diagnosis." in shown
     assert "▲ ACUTE SUSPECTED" in shown
@@ -120,14 +125,72 @@ def test_the_warning_the_urgency_and_the_text_are_on_every_screen(width: int) ->
     assert "100 %" not in shown
 
 
-def watch_process(broker: LocalBroker, *flags: str) -> Popen[str]:
-    arguments = [
-        *("watch", "--port", str(broker.port), "--username", HEMATOLOGIST),
+def lines_on(width: int, height: int, watched: WatchList) -> tuple[list[str], Drawn]:
+    """The screen as it stands on a terminal of that size, cut below its last line."""
+    drawn = screen(watched, "connected", 0.0, WALL, width=width, height=height)
+    console = Console(file=StringIO(), width=width, height=height)
+    lines = console.render_lines(drawn.picture, pad=False)
+    return ["".join(part.text for part in line).rstrip() for line in lines], drawn
+
+
+@pytest.mark.parametrize("count", [1, 20, 60])
+@pytest.mark.parametrize(("width", "height"), [(100, 30), (170, 40), (60, 12), (40, 3)])
+def test_the_newest_stands_on_the_screen_and_the_others_are_counted(
+    width: int, height: int, count: int
+) -> None:
+    watched = WatchList(rows=200)
+    for number in range(count):
+        add(watched, diagnosis(number))
+    lines, drawn = lines_on(width, height, watched)
+    if count == 1 and height > 3:
+        assert not any("below" in line for line in lines)
+    if height > 3:
+        assert hex_id("image", count - 1)[-6:] in " ".join(lines)
+    assert len(lines) <= height or not drawn.entries
+    below = count - len(drawn.entries)
+    if below:
+        assert f"... {below} more below, {below} not shown yet" in " ".join(lines[-2:])
+    assert [e.number for e in drawn.entries] == list(range(count, below, -1))
+    assert watched.note_drawn(drawn.entries) == list(drawn.entries)
+    assert watched.note_drawn(drawn.entries) == [], "each is stamped once"
+
+
+def test_what_was_on_the_screen_once_is_no_longer_counted_as_not_shown() -> None:
+    watched = WatchList(rows=200)
+    for number in range(60):
+        add(watched, diagnosis(number))
+        watched.note_drawn(lines_on(100, 30, watched)[1].entries)
+    lines, drawn = lines_on(100, 30, watched)
+    assert lines[-1] == f"... {60 - len(drawn.entries)} more below"
+
+
+def test_what_left_the_list_without_being_shown_is_counted() -> None:
+    watched = WatchList(rows=3)
+    for number in range(10):
+        add(watched, diagnosis(number))
+    lines, _ = lines_on(100, 30, watched)
+    assert lines[-1] == "7 left the list, 7 never shown"
+
+
+def watch_command(broker: LocalBroker, *flags: str) -> list[str]:
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "hemowire",
+            "watch",
+            "--port",
+            str(broker.port),
+            "--username",
+            HEMATOLOGIST,
+        ),
         *("--password-file", str(broker.password_file(HEMATOLOGIST)), "--site", "lab"),
         *flags,
     ]
-    root = Path(__file__).parents[2]
-    return Popen([sys.executable, "-m", "hemowire", *arguments], cwd=root, stdout=PIPE, text=True)
+
+
+def watch_process(broker: LocalBroker, *flags: str) -> Popen[str]:
+    return Popen(watch_command(broker, *flags), cwd=ROOT, stdout=PIPE, text=True)
 
 
 async def lines_of(started: Popen[str]) -> list[str]:
@@ -161,3 +224,65 @@ async def test_results_come_once_as_lines_are_traced_and_kept_while_the_terminal
             lines = [json.loads(line) for line in await lines_of(second)]
     assert [line["image_id"] for line in lines] == [hex_id("image", n) for n in (1, 2, 3)]
     assert all(line["schema"] == "hemowire.diagnosis" for line in lines)
+
+
+@asynchronous
+async def test_a_result_is_stamped_as_shown_only_when_it_was_on_the_screen(
+    own_broker: LocalBroker,
+) -> None:
+    """On a real terminal: a retake below thirty urgent ones waits until there are lines for it."""
+    trace = TOPICS.build(Kind.TRACE, program=HEMATOLOGIST)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (20, 100))
+    retake = diagnosis(99, urgency=Urgency.RETAKE, text="Take it again. Research use only.")
+    async with (
+        client(own_broker, WORKER) as worker,
+        client(own_broker, ENGINEER, trace) as engineer,
+    ):
+        started = watch_on_terminal(own_broker, theirs)
+        screen_read = asyncio.create_task(asyncio.to_thread(read_all, ours))
+        try:
+            while await say(worker, diagnosis(0)) == NO_SUBSCRIBERS:
+                await engineer.pause(0.05)
+            for number in range(1, 30):
+                await say(worker, diagnosis(number))
+            await say(worker, retake)
+            # What comes after it is drawn, so it was taken in, and counted, by then.
+            await say(worker, diagnosis(30))
+            await engineer.until(lambda seen: hex_id("image", 30) in stamped(seen))
+            assert retake.image_id not in stamped(engineer.received)
+            termios.tcsetwinsize(ours, (100, 100))
+            await engineer.until(lambda seen: retake.image_id in stamped(seen))
+            assert len(stamped(engineer.received)) == len(engineer.received)
+        finally:
+            started.terminate()
+            await asyncio.to_thread(started.wait)
+        shown = await screen_read
+    assert "more below, " in shown
+    assert "not shown yet" in shown
+    assert "32 results. Research use only, not for diagnosis." in shown
+
+
+def watch_on_terminal(broker: LocalBroker, terminal: int) -> Popen[bytes]:
+    """The program with this terminal, whose size is the terminal's own."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    command = watch_command(broker, "--name", "ward-4")
+    started = Popen(
+        command, cwd=ROOT, stdin=terminal, stdout=terminal, env=kept | {"TERM": "xterm"}
+    )
+    os.close(terminal)
+    return started
+
+
+def stamped(received: list[Message]) -> set[str]:
+    return {parse_json(TraceFragment, message.payload).image_id for message in received}
+
+
+def read_all(terminal: int) -> str:
+    """Everything that the program writes until it ends."""
+    parts = []
+    with suppress(OSError):  # the other side is closed
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode(errors="replace")
