@@ -7,11 +7,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.words import class_word, percent, urgency_mark, urgency_word, with_warning
+from dashboard.words import urgency_mark, urgency_word, with_warning
 from hemowire.demo.progress import TOTAL, ImageProgress, Progress
 from wire_protocol.json_messages import Diagnosis, Presence, Urgency
 from wire_protocol.trace import Stage
-from wire_protocol.words import RESEARCH_USE_ONLY
+from wire_protocol.words import RESEARCH_USE_ONLY, class_word, percent
 
 SIDE_BY_SIDE = 116
 
