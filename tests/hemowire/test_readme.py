@@ -35,6 +35,7 @@ def test_the_readme_opens_with_what_it_is_and_says_research_use_only() -> None:
     lines = README.splitlines()
     assert lines[0] == "# hemowire"
     assert "Research use only, not for diagnosis." in README
+    assert "<!--" not in README
     assert len(_SHOWN.findall(README)) >= 8
     assert len(_MADE.findall(README)) >= 1
 
