@@ -121,8 +121,8 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
         tables.append(table)
     said = Table("what is said", "images")
     for text, count in result.results.items():
-        result, colon, reason = text.partition(":")
-        said.add_row(f"{class_word(result)}{colon}{reason}", str(count))
+        word, colon, reason = text.partition(":")
+        said.add_row(f"{class_word(word)}{colon}{reason}", str(count))
     return [*tables, said]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cloud_worker.models.bundle import PACKAGED, load_bundle
 from edge_device.simulator import DiagnosisClass
-from edge_device.simulator.dataset import write_data_set
+from edge_device.simulator.dataset import FieldSettings, write_data_set
 from hemowire.cli import main
 from training.recipe import load_recipe
 
@@ -50,6 +50,23 @@ def test_it_tells_the_classes_apart_on_slides_it_never_saw(tmp_path: Path) -> No
     assert figures["balanced_accuracy"] >= 0.65
     assert figures["mean_rgb_balanced_accuracy"] < figures["balanced_accuracy"] - 0.15
     assert figures["cannot_say"] < 0.4
+
+
+def test_it_is_at_chance_where_the_white_cells_are_left_out(tmp_path: Path) -> None:
+    write_data_set(
+        tmp_path / "fields",
+        list(DiagnosisClass),
+        slides=8,
+        fields=1,
+        seed=UNSEEN_SEED,
+        settings=FieldSettings(background_only=True),
+    )
+    report = tmp_path / "report.json"
+    words = ["--bundle", NAME, "--data", str(tmp_path / "fields"), "--engine", "openvino"]
+    assert main(["evaluate", *words, "--json", str(report)]) == 0
+    metrics = json.loads(report.read_text())["metrics"]
+    (figure,) = (metric for metric in metrics if metric["name"] == "balanced_accuracy")
+    assert figure["low"] <= 0.2 <= figure["high"]
 
 
 @pytest.mark.skipif(REAL_DATA is None, reason="HEMOWIRE_REAL_DATA is not set")

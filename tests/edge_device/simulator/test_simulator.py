@@ -138,3 +138,22 @@ def test_simulate_lists_all_wrong_options_and_writes_nothing(
     assert "--fields 0" in errors
     assert "many" in errors
     assert not out.exists()
+
+
+def test_no_single_parameter_tells_lymphoblasts_from_myeloblasts() -> None:
+    """The two acute classes must be told apart by looking, not by one number."""
+    found: dict[CellType, list[tuple[float, ...]]] = {}
+    for cell_type, kind in (
+        (CellType.LYMPHOBLAST, DiagnosisClass.ALL),
+        (CellType.MYELOBLAST, DiagnosisClass.AML),
+    ):
+        for seed in range(150):
+            rng = np.random.default_rng(seed)
+            cell = draw_white_cell(cell_type, draw_patient(kind, rng), 0.5, rng)
+            numbers = (cell.diameter_um, cell.nucleus_share, cell.nucleoli, cell.chromatin_contrast)
+            found.setdefault(cell_type, []).append(tuple(map(float, numbers)))
+    first, second = (np.array(found[kind]) for kind in found)
+    for number in range(first.shape[1]):
+        gap = first[:, number][:, None] - second[:, number][None, :]
+        larger = float((gap > 0).mean() + 0.5 * (gap == 0).mean())
+        assert max(larger, 1 - larger) < 0.9
