@@ -30,6 +30,7 @@ class DemoOptions:
     folder: Path | None
     seed: int
     plain: bool
+    picture: Path | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulated slides (1)")
     parser.add_argument(
+        "--picture", type=Path, metavar="FILE.svg", help="draw the last screen here"
+    )
+    parser.add_argument(
         "--plain", action="store_true", help="plain lines instead of the live screen"
     )
 
@@ -83,8 +87,9 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         raise OptionsError(f"--images {args.images}: no such folder")
     if args.exit and args.count is None and args.images is None:
         raise OptionsError("--exit needs --count N or --images DIR, or it would never end")
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        raise OptionsError(f"--json {args.json}: no such folder: {args.json.absolute().parent}")
+    for name, file in (("--json", args.json), ("--picture", args.picture)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise OptionsError(f"{name} {file}: no such folder: {file.absolute().parent}")
     if args.folder is not None and args.folder.exists() and any(args.folder.iterdir()):
         raise OptionsError(f"--folder {args.folder}: not empty; each run needs a folder of its own")
     return DemoOptions(
@@ -101,6 +106,7 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         folder=args.folder,
         seed=args.seed,
         plain=args.plain,
+        picture=args.picture,
     )
 
 

@@ -90,6 +90,8 @@ async def _run(options: DemoOptions, console: Console) -> int:
                 if stop.is_set():
                     screen.note("stopping: the cameras rest, what was captured is being recorded")
                     await _drain(operator, progress, programs)
+                if options.picture is not None:
+                    screen.save_picture(options.picture)
                 await programs.stop_all(STOP_ORDER[:-1])
                 drawing.cancel()
         finally:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import time
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,6 +18,8 @@ from hemowire.demo.view import draw, line
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 REDRAWS_PER_S = 4
+PICTURE_COLUMNS = 132
+PICTURE_LINES = 34
 
 
 class Screen:
@@ -68,6 +73,16 @@ class Screen:
             self._live = None
             self._console.print(self._render())
 
+    def save_picture(self, file: Path) -> None:
+        """The screen as it stands, as an SVG."""
+        paper = Console(
+            record=True, file=io.StringIO(), width=PICTURE_COLUMNS, height=PICTURE_LINES
+        )
+        paper.print(self._render(paper))
+        picture = paper.export_svg(title="hemowire demo")
+        # rich names fonts of a web server; the reader's own monospace serves as well.
+        file.write_text(re.sub(r"@font-face\s*{[^}]*}", "", picture), encoding="utf-8")
+
     def note(self, text: str) -> None:
         """Says what is going on besides images."""
         self._note = text
@@ -80,7 +95,8 @@ class Screen:
         if self._is_plain:
             self._console.print(line(image), highlight=False, markup=False, soft_wrap=True)
 
-    def _render(self) -> RenderableType:
+    def _render(self, console: Console | None = None) -> RenderableType:
+        paper = console or self._console
         clock = time.strftime("%H:%M:%S")
         about = "Synthetic-trained. " if self._bundle.card.training_data.kind == "synthetic" else ""
         subtitle = f"{about}{self._note or f'Ctrl-C ends in order · {clock}'}"
@@ -89,6 +105,6 @@ class Screen:
             title=f"{self._title} · {self._bundle.name}",
             subtitle=subtitle,
             expected=self._expected,
-            width=self._console.width,
-            height=self._console.height,
+            width=paper.width,
+            height=paper.height,
         )

@@ -71,7 +71,7 @@ def _totals(progress: Progress, expected: int | None) -> RenderableType:
     )
     text.append(f"   awaiting records {stored}   ", "dim")
     for name, status in sorted(progress.statuses.items()):
-        if status.state is Presence.OFFLINE:
+        if status.state is Presence.OFFLINE and status.reason != "stopped":
             text.append(f"{name} offline ({status.reason})  ", "bold yellow")
     return text
 
