@@ -19,6 +19,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from service_runtime.boot import wall_time
+from service_runtime.redacted import without_password
 from wire_protocol import archive_layout as layout
 from wire_protocol.archive_layout import ArchivedImage
 from wire_protocol.codec import PeerError
@@ -29,8 +30,8 @@ class ArchiveAwayError(Exception):
     """The storage did not do its part this time: back off and try again, nothing is counted."""
 
     def __init__(self, url: str, doing: str, cause: BaseException) -> None:
-        super().__init__(f"archive {url}: {doing} failed ({type(cause).__name__}: {cause})")
-        self.url = url
+        problem = f"archive {url}: {doing} failed ({type(cause).__name__}: {cause})"
+        super().__init__(without_password(problem))
         self.doing = doing
 
 
@@ -55,7 +56,8 @@ class Archive:
     """One worker's access to the archive that all workers share."""
 
     def __init__(self, url: str, worker: str) -> None:
-        self.url = url
+        #: As it may be shown: without a password.
+        self.url = without_password(url)
         self._worker = worker
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
@@ -103,29 +105,6 @@ class Archive:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UnknownBlobError(sha256, f"damaged in the archive ({len(data)} bytes)")
         return data
-
-    def read_manifest(self, device: str, image_id: str) -> ArchivedImage | None:
-        """What was archived under this id, or None; raises ArchiveAwayError or PeerError."""
-        with self._asking(f"read of manifest {image_id}"):
-            try:
-                text = self._read(layout.manifest_key(device, image_id))
-            except FileNotFoundError:
-                return None
-        return ArchivedImage.from_bytes(text)
-
-    def list_blobs(self) -> Iterator[str]:
-        """Every digest that has a blob, in no order."""
-        return (sha for key in self._list(layout.BLOBS) if (sha := layout.parse_blob_key(key)))
-
-    def list_manifests(self) -> Iterator[tuple[str, str]]:
-        """(device, image_id) of every manifest, in no order."""
-        keys = self._list(layout.MANIFESTS)
-        return (ids for key in keys if (ids := layout.parse_manifest_key(key)))
-
-    def list_conflicts(self) -> list[str]:
-        """Keys of manifests whose image id was taken by other bytes."""
-        cut = len(self._root) + 1
-        return [key[cut:] for key in self._list(layout.CONFLICTS) if key.endswith(".json")]
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -181,15 +160,6 @@ class Archive:
     def _read(self, key: str) -> bytes:
         data: bytes = self._fs.cat_file(self._path(key))
         return data
-
-    def _list(self, below: str) -> list[str]:
-        with self._asking(f"listing of {below}"):
-            self._fs.invalidate_cache()
-            try:
-                keys: list[str] = self._fs.find(self._path(below))
-            except FileNotFoundError:
-                return []
-            return keys
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

@@ -80,10 +80,6 @@ class Inference:
                 self._changed.notify()
             thread.join()
 
-    def tiles_waiting(self) -> int:
-        """Tiles that no batch has taken yet."""
-        return len(self._batcher)
-
     async def infer(self, prepared: Prepared, *, is_urgent: bool) -> Inferred:
         """The engine's outputs for all tiles; raises ImageFailedError or EngineBrokenError.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final
 
 import fsspec
 
+from service_runtime.redacted import without_password
 from wire_protocol.archive_layout import (
     BLOBS,
     MANIFESTS,
@@ -26,22 +28,29 @@ _LOOKS: Final = 8
 class ArchiveAway(Exception):  # noqa: N818 - a state of the world, not a mistake of the caller
     """The archive cannot be asked now, so nothing is known of any blob."""
 
+    def __init__(self, problem: str) -> None:
+        super().__init__(without_password(problem))
+
 
 class BlobArchive:
-    """The archive at one fsspec URL (a folder, or a bucket and prefix), read only."""
+    """The archive at one fsspec URL (a folder, or a bucket and prefix), read only.
+
+    Whatever its storage raises but "no such file" is ArchiveAway; opening it may raise that too.
+    """
 
     def __init__(self, url: str) -> None:
         self._files: Any
-        # Listings are not cached: a blob that came after a look would stay unseen.
-        self._files, self._root = fsspec.core.url_to_fs(
-            url, use_listings_cache=False, skip_instance_cache=True
-        )
+        with _asking():
+            # Listings are not cached: a blob that came after a look would stay unseen.
+            self._files, self._root = fsspec.core.url_to_fs(
+                url, use_listings_cache=False, skip_instance_cache=True
+            )
         self._root = self._root.rstrip("/")
         self._looks = ThreadPoolExecutor(_LOOKS, "blob-look")
 
     def close(self) -> None:
-        """Ends its threads."""
-        self._looks.shutdown(cancel_futures=True)
+        """Lets its threads end; one that hangs in the storage is not waited for."""
+        self._looks.shutdown(wait=False, cancel_futures=True)
 
     def present(self, digests: Collection[str]) -> set[str]:
         """Which of these sha256 the archive holds; raises ArchiveAway rather than guess."""
@@ -64,35 +73,43 @@ class BlobArchive:
         for path in self._find(MANIFESTS):
             if parse_manifest_key(path) is None:
                 continue
+            with _asking():
+                text = self._files.cat_file(path)
             try:
-                yield parse_json(ArchivedImage, self._files.cat_file(path))
+                image = parse_json(ArchivedImage, text)
             except PeerError:
                 continue
-            except OSError as error:
-                raise ArchiveAway(str(error)) from error
+            yield image
 
     def _is_file(self, digest: str) -> bool:
         try:
-            return bool(self._files.info(f"{self._root}/{blob_key(digest)}")["type"] == "file")
+            with _asking():
+                return bool(self._files.info(f"{self._root}/{blob_key(digest)}")["type"] == "file")
         except FileNotFoundError:
             return False
-        except OSError as error:
-            raise ArchiveAway(str(error)) from error
 
     def _require_root(self) -> None:
         try:
-            self._files.info(self._root)
+            with _asking():
+                self._files.info(self._root)
         except FileNotFoundError as error:
             raise ArchiveAway(f"{self._root} does not exist") from error
-        except OSError as error:
-            raise ArchiveAway(str(error)) from error
 
     def _find(self, below: str) -> list[str]:
         self._require_root()
         try:
-            found: list[str] = self._files.find(f"{self._root}/{below}")
+            with _asking():
+                found: list[str] = self._files.find(f"{self._root}/{below}")
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise ArchiveAway(str(error)) from error
         return found
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each fsspec backend raises exceptions of its own library
+        raise ArchiveAway(f"{type(error).__name__}: {error}") from error

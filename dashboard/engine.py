@@ -14,12 +14,17 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from service_runtime.redacted import without_password
+
 #: How long SQLite itself waits for another process before it says "locked"; then we wait.
 BUSY_TIMEOUT_S: Final = 2.0
 
 
 class StoreError(Exception):
     """The store cannot be used as it is configured; the message says what to do. Exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_password(message))
 
 
 def parse_url(text: str) -> URL:
@@ -28,7 +33,7 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
         url.get_dialect()
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise ValueError(f"not a usable database URL: {error}") from error
+        raise ValueError(without_password(f"not a usable database URL: {error}")) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError("a sqlite:/// or postgresql:// URL is needed")
     if url.get_backend_name() == "sqlite" and not url.database:

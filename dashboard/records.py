@@ -1,11 +1,12 @@
 """The records program: reports come in, their blobs are looked for, they are committed, and only then answered.
 
     MQTT -> read -> look for blobs -> commit (one transaction for all that wait) -> Recorded -> PUBACK -> trace
+               `-> what needs no blob ---^
 
 A report is acknowledged to the broker after its commit and its answer: a process that dies earlier
-gets it again, finds its own row and answers again. While the database or the archive is away
-everything waits, here and in the broker, and nothing is answered. (Over 250 lines: one page shows
-the whole program.)
+gets it again, finds its own row and answers again. While the database is away everything waits,
+here and in the broker, and nothing is answered; while the archive is away or hangs, the reports
+that need a blob wait, and nothing else does. (Over 250 lines: one page shows the whole program.)
 """
 
 from __future__ import annotations
@@ -100,11 +101,15 @@ class Records:
         self._topics = Topics(settings.broker.root)
         self._intake = Intake(self._topics)
         self._log = get_log("records")
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()  # bounded by _held
+        #: Both are bounded by _held.
+        self._unseen: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._held: set[Waiting] = set()
         #: Held work whose connection ended: the broker will bring its message again.
         self._bereft: dict[tuple[str, bytes], Waiting] = {}
         self._database = ThreadPoolExecutor(1, "records-database")
+        #: Of its own, so that a look that hangs keeps nobody else's thread.
+        self._looking = ThreadPoolExecutor(1, "records-look")
         status = Status(
             state=PresenceState.ONLINE,
             incarnation=new_id(),
@@ -128,13 +133,16 @@ class Records:
         """Runs until `stop` is set; what is not answered by then comes again at the next start."""
         try:
             async with asyncio.TaskGroup() as group:
+                looking = group.create_task(self._look_for_blobs(), name="look for blobs")
                 recording = group.create_task(self._record(), name="record")
                 group.create_task(self._session.run(), name="mqtt")
                 group.create_task(self._receive(), name="receive")
                 await stop.wait()
+                looking.cancel()
                 recording.cancel()
                 await self._session.close()
         finally:
+            self._looking.shutdown(wait=False, cancel_futures=True)
             self._database.shutdown()
 
     # --- in -------------------------------------------------------------------------------------
@@ -185,7 +193,8 @@ class Records:
         elif len(self._held) < HELD_BATCHES * self._settings.batch_max:
             waiting = Waiting(work, key, message)
             self._held.add(waiting)
-            self._queue.put_nowait(waiting)
+            needs_blob = isinstance(work, Filed) and work.report.mode in NEEDS_BLOB
+            (self._unseen if needs_blob else self._queue).put_nowait(waiting)
         else:
             self.counters.let_go += 1
             self._log.error("report_let_go", held=len(self._held), topic=message.topic)
@@ -207,9 +216,7 @@ class Records:
 
     async def _record(self) -> None:
         while True:
-            batch = await self._look_for_blobs(await self._next_batch())
-            if not batch:
-                continue
+            batch = await self._next_batch(self._queue)
             committed = await self._commit(batch)
             recorded_ns = monotonic_ns()
             await self._notice_store_id(committed.store_id)
@@ -218,45 +225,48 @@ class Records:
                 self._bereft.pop(waiting.key, None)
                 self._answer(waiting, result, committed.store_id, recorded_ns)
 
-    async def _next_batch(self) -> list[Waiting]:
+    async def _next_batch(self, queue: asyncio.Queue[Waiting]) -> list[Waiting]:
         """All that waits now, at least one: what comes during a commit shares the next one."""
-        batch = [await self._queue.get()]
-        while len(batch) < self._settings.batch_max and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
+        batch = [await queue.get()]
+        while len(batch) < self._settings.batch_max and not queue.empty():
+            batch.append(queue.get_nowait())
         return batch
 
-    async def _look_for_blobs(self, batch: list[Waiting]) -> list[Waiting]:
-        """The batch that can be committed now; reports whose blob is not seen are looked at again."""
-        needed = {
-            waiting.work.report.identity.sha256
-            for waiting in batch
-            if isinstance(waiting.work, Filed) and waiting.work.report.mode in NEEDS_BLOB
-        }
-        if not needed:
-            return batch
+    async def _look_for_blobs(self) -> None:
+        """Passes on each report whose blob was seen, or was looked for often enough."""
         loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._next_batch(self._unseen)
+            filed = [(w, w.work) for w in batch if isinstance(w.work, Filed)]
+            present = await self._present({work.report.identity.sha256 for _, work in filed})
+            for waiting, work in filed:
+                if present is None:
+                    loop.call_later(AWAY_RETRY_S[1], self._unseen.put_nowait, waiting)
+                elif work.report.identity.sha256 in present:
+                    waiting.work = replace(work, blob_seen=True)
+                    self._queue.put_nowait(waiting)
+                elif waiting.looks < len(BLOB_LOOKS_AFTER_S):
+                    delay_s = BLOB_LOOKS_AFTER_S[waiting.looks]
+                    waiting.looks += 1
+                    loop.call_later(delay_s, self._unseen.put_nowait, waiting)
+                else:
+                    self._queue.put_nowait(waiting)
+
+    async def _present(self, digests: set[str]) -> set[str] | None:
+        """Which of these the archive holds; None while it is away or does not answer in time.
+
+        A look that hangs keeps the one thread: the looks after it wait for it and time out too.
+        """
+        loop = asyncio.get_running_loop()
+        look = loop.run_in_executor(self._looking, self._archive.present, digests)
         try:
-            present = await loop.run_in_executor(None, self._archive.present, needed)
+            return await asyncio.wait_for(look, self._settings.archive_s)
         except ArchiveAway as error:
-            self._log.error("archive_away", problem=str(error), waiting=len(needed))
-            present = None
-        ready = []
-        for waiting in batch:
-            work = waiting.work
-            if not isinstance(work, Filed) or work.report.mode not in NEEDS_BLOB:
-                ready.append(waiting)
-            elif present is None:
-                loop.call_later(AWAY_RETRY_S[1], self._queue.put_nowait, waiting)
-            elif work.report.identity.sha256 in present:
-                waiting.work = replace(work, blob_seen=True)
-                ready.append(waiting)
-            elif waiting.looks < len(BLOB_LOOKS_AFTER_S):
-                delay_s = BLOB_LOOKS_AFTER_S[waiting.looks]
-                waiting.looks += 1
-                loop.call_later(delay_s, self._queue.put_nowait, waiting)
-            else:
-                ready.append(waiting)
-        return ready
+            problem = str(error)
+        except TimeoutError:
+            problem = f"no answer within {self._settings.archive_s:g} s"
+        self._log.error("archive_away", problem=problem, waiting=len(digests))
+        return None
 
     async def _commit(self, batch: Sequence[Waiting]) -> Committed:
         """Commits, waiting as long as the database is away."""

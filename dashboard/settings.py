@@ -31,6 +31,8 @@ class RecordsSettings(Settings):
     database_url: DatabaseUrl = "sqlite:///var/records.sqlite"
     #: The workers' archive: a folder, or s3://bucket/prefix. Must be the same place.
     archive_url: str = Field(min_length=1)
+    #: A look for blobs that takes longer says that the archive is away.
+    archive_s: float = Field(default=30.0, gt=0)
     #: At most this many reports and inquiries share one transaction.
     batch_max: int = Field(default=200, ge=1, le=1000)
     #: reconcile calls a device silent when its last word is older than this.

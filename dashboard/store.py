@@ -20,12 +20,16 @@ from dashboard.identity import ANSWERED, Ledger, Verdict
 from dashboard.reports import Report
 from dashboard.schema import SCHEMA_VERSION, Base, StoreRow
 from dashboard.store_rows import answer_inquiry, load_ledger, write_reports
+from service_runtime.redacted import without_password
 from wire_protocol.json_messages import Health
 from wire_protocol.messages import Inquiry, InquiryAnswer, Outcome
 
 
 class StoreAway(Exception):  # noqa: N818 - a state of the world, not a mistake of the caller
     """The database is locked, full or gone; nothing of the batch was committed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_password(message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from service_runtime.redacted import without_password
+
 _NEVER = ("password", "secret", "token", "credential", "source_name", "patient", "file_name")
 _LONGEST = 500
 
@@ -57,6 +59,8 @@ def withhold(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
             event[key] = "(withheld)"
         elif isinstance(value, bytes | bytearray | memoryview):
             event[key] = f"({len(value)} bytes)"
-        elif isinstance(value, str) and len(value) > _LONGEST and key != "exception":
-            event[key] = value[:_LONGEST] + "..."
+        elif isinstance(value, str):
+            shown = without_password(value)
+            is_cut = len(shown) > _LONGEST and key != "exception"
+            event[key] = shown[:_LONGEST] + "..." if is_cut else shown
     return event

@@ -13,13 +13,14 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service_runtime.redacted import without_password
 from service_runtime.toml_lines import KeyPath, key_lines
 
 
@@ -133,20 +134,19 @@ def _problems(
 ) -> list[Problem]:
     found = []
     for item in error.errors(include_url=False):
-        key = tuple(str(part) for part in item["loc"])
+        key, owner = _place(model, [str(part) for part in item["loc"]])
         # A union adds the name of its branch to the location: the longest known prefix is the key.
         known = next((key[:n] for n in range(len(key), 0, -1) if key[:n] in origins), ())
         where = origins.get(known, fallback)
         shown = key if item["type"] in ("missing", "extra_forbidden") else (known or key)
-        found.append(Problem(where, ".".join(shown), _allowed(model, key, item)))
+        found.append(Problem(where, ".".join(shown), without_password(_allowed(owner, key, item))))
     return found
 
 
-def _allowed(model: type[BaseModel], key: KeyPath, item: Any) -> str:
+def _allowed(owner: type[BaseModel] | None, key: KeyPath, item: Any) -> str:
     if item["type"] == "missing":
         return "must be given"
     if item["type"] == "extra_forbidden":
-        owner = _model_at(model, key[:-1])
         names = sorted(owner.model_fields) if owner is not None else []
         close = difflib.get_close_matches(key[-1], names, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -161,14 +161,36 @@ def _is_secret(key: KeyPath) -> bool:
     return any("password" in part or "secret" in part or "token" in part for part in key)
 
 
-def _model_at(model: type[BaseModel], key: KeyPath) -> type[BaseModel] | None:
-    for part in key:
-        field = model.model_fields.get(part)
-        if field is None:
-            return None
-        candidates = (field.annotation, *get_args(field.annotation))
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not inner:
-            return None
-        model = inner[0]
-    return model
+def _place(
+    model: type[BaseModel], location: Sequence[str]
+) -> tuple[KeyPath, type[BaseModel] | None]:
+    """The key as people wrote it, and the model that it belongs to.
+
+    The location of a problem names the branch of a tagged union after the union's own key.
+    """
+    key: list[str] = []
+    owner: type[BaseModel] | None = model
+    inner: type[BaseModel] | None = model
+    branches: dict[str, type[BaseModel]] = {}
+    for part in location:
+        if part in branches:
+            inner, branches = branches[part], {}
+            continue
+        key.append(part)
+        owner = inner
+        field = owner.model_fields.get(part) if owner is not None else None
+        models = _models(field.annotation) if field is not None else []
+        inner = models[0] if models else None
+        branches = {}
+        if field is not None and isinstance(field.discriminator, str):
+            branches = {
+                str(tag): branch
+                for branch in models
+                for tag in get_args(branch.model_fields[field.discriminator].annotation)
+            }
+    return tuple(key), owner
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    candidates = (annotation, *get_args(annotation))
+    return [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]

@@ -62,7 +62,10 @@ def test_a_pinned_name_with_another_digest_is_not_found(copy: Path) -> None:
 
 
 def test_an_architecture_without_bundle_is_told_the_training_command(copy: Path) -> None:
-    with pytest.raises(NoSuchBundleError, match="hemowire train --arch densenet121"):
+    with pytest.raises(
+        NoSuchBundleError,
+        match="hemowire train --recipe synthetic5 --arch densenet121 --data simulated --out BUNDLE",
+    ):
         find_bundle("densenet121")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dashboard
+from dashboard.engine import StoreError, open_engine
 from dashboard.settings import RecordsSettings, WatchSettings
 from service_runtime.settings import SettingsError, load_settings
 
@@ -46,3 +47,16 @@ def test_a_database_that_cannot_serve_is_refused_by_line(
     assert f"{path}:1: database_url" in shown
     assert problem in shown
     assert f"{path}:2: batch_max" in shown
+
+
+@pytest.mark.parametrize("url", ["postgres://u:secretpw@h/db", "oracle://u:secretpw@h/db"])
+def test_a_password_of_the_database_is_never_printed(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "records.toml"
+    path.write_text(f'database_url = "{url}"\narchive_url = "a"\n[broker]\nusername = "records"\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(RecordsSettings, path, environ={})
+    assert "secretpw" not in str(caught.value)
+    with pytest.raises(StoreError) as refused:
+        open_engine(url)
+    assert "secretpw" not in str(refused.value)
+    assert "secretpw" not in str(StoreError(f"records database {url}: away"))

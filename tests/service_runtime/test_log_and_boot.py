@@ -53,6 +53,13 @@ def test_pixels_names_and_credentials_stay_out() -> None:
     assert len(stream.getvalue()) < 1000
 
 
+def test_the_password_of_a_url_stays_out_of_an_error() -> None:
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    get_log("records").error("away", problem="no way to postgres://u:hush@h/db")
+    assert logged(stream)["problem"] == "no way to postgres://***@h/db"
+
+
 def test_levels_below_the_chosen_one_are_silent() -> None:
     stream = io.StringIO()
     configure_logging("warning", stream=stream)

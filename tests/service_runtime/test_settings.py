@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, SecretStr
@@ -117,6 +118,65 @@ def test_a_wrong_password_is_not_printed(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, text)
     assert "12345678" not in problem
     assert "password" in problem
+
+
+@pytest.mark.parametrize("key", ["names", "camera.fps"])
+def test_a_password_in_a_url_is_not_printed(tmp_path: Path, key: str) -> None:
+    environ = {f"HEMOWIRE_{key.upper().replace('.', '__')}": "postgres://u:secretpw@h/db"}
+    [problem] = problems(tmp_path, GOOD.replace('names = ["a"]', ""), environ)
+    assert "secretpw" not in problem
+    assert "postgres://***@h/db" in problem
+
+
+class Folder(Settings):
+    kind: Literal["folder"]
+    folder: Path
+    lens: Camera | None = None
+
+
+class Simulated(Settings):
+    kind: Literal["simulated", "drawn"]
+    seed: int = 0
+
+
+class Tagged(Settings):
+    camera: Annotated[Folder | Simulated, Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[camera]\nkind = "folder"\nfolder = "x"\nfoldr = 1',
+            "edge.toml:4: camera.foldr: unknown key; allowed here: folder, kind, lens; "
+            "did you mean folder?",
+        ),
+        (
+            '[camera]\nkind = "drawn"\n\nsead = 1',
+            "edge.toml:4: camera.sead: unknown key; allowed here: kind, seed; did you mean seed?",
+        ),
+        (
+            '[camera]\nkind = "folder"\nfolder = "x"\n[camera.lens]\nfolder = "y"\nfbs = 1',
+            "edge.toml:6: camera.lens.fbs: unknown key; allowed here: folder, fps; "
+            "did you mean fps?",
+        ),
+        (
+            '[camera]\nkind = "simulated"\nseed = "s"',
+            "edge.toml:3: camera.seed: should be a valid integer, unable to parse string as an "
+            "integer, not 's'",
+        ),
+        ('[camera]\nkind = "folder"', "edge.toml:1: camera.folder: must be given"),
+    ],
+)
+def test_a_problem_below_a_choice_names_the_key_as_it_was_written(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Tagged, file, environ={})
+    [problem] = caught.value.problems
+    assert str(problem).removeprefix(f"{tmp_path}/") == said
 
 
 def test_password_or_password_file_not_both() -> None:
