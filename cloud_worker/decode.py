@@ -19,14 +19,20 @@ from numpy.typing import NDArray
 from cloud_worker.image_header import Encoding, Header, HeaderError, bare_png, read_header
 from cloud_worker.refusal import Refusal
 from wire_protocol.json_messages import Reason
-from wire_protocol.manifest import MAX_IMAGE_BYTES
+from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_PIXELS
 
 
 class DecodeRefused(ValueError):  # noqa: N818  # a refusal is an outcome, not a fault
     """This image is not decoded; `refusal` says why in words."""
 
-    def __init__(self, problem: str, next_step: str = "Take the image again.") -> None:
-        self.refusal = Refusal(Reason.DECODE, f"{problem}. {next_step}")
+    def __init__(
+        self,
+        problem: str,
+        next_step: str = "Take the image again.",
+        *,
+        reason: Reason = Reason.DECODE,
+    ) -> None:
+        self.refusal = Refusal(reason, f"{problem}. {next_step}")
         super().__init__(self.refusal.text)
 
 
@@ -35,7 +41,7 @@ class DecodeLimits:
     """What is decoded at most, and at least."""
 
     max_bytes: int = MAX_IMAGE_BYTES
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
     min_side_px: int = 16
 
 
@@ -67,7 +73,9 @@ def decode_image(data: bytes | bytearray, limits: DecodeLimits = DEFAULT_LIMITS)
     """RGB uint8 pixels, or DecodeRefused."""
     if len(data) > limits.max_bytes:
         raise DecodeRefused(
-            f"{len(data)} bytes, at most {limits.max_bytes} allowed", "Send a smaller image."
+            f"{len(data)} bytes, at most {limits.max_bytes} allowed",
+            "Send a smaller image.",
+            reason=Reason.TOO_LARGE,
         )
     try:
         header = read_header(data)
@@ -85,6 +93,7 @@ def _check_size(header: Header, limits: DecodeLimits) -> None:
         raise DecodeRefused(
             f"{width} x {height} pixels, at most {limits.max_pixels} pixels allowed",
             "Send a smaller image.",
+            reason=Reason.TOO_LARGE,
         )
     if min(width, height) < limits.min_side_px:
         raise DecodeRefused(

@@ -47,6 +47,7 @@ def diagnosis_message(
         case_id=manifest.case_id,
         white_cells=white_cells,
         synthetic=card.training_data.kind == "synthetic",
+        gate_override=manifest.gate_override,
     )
     facts = {
         "text": text,
@@ -65,6 +66,7 @@ def diagnosis_message(
         "training_data": card.training_data_label,
         "captured_at": manifest.captured_at,
         "latency_ms": latency_ms,
+        "gate_override": manifest.gate_override,
         "site": origin.site,
         "device": origin.device,
         "outbox_id": manifest.outbox_id,

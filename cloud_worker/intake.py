@@ -18,8 +18,9 @@ from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, Message
 from wire_protocol import codec
 from wire_protocol import machine_io as io
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Presence, Status, parse_json
+from wire_protocol.json_messages import Presence
 from wire_protocol.messages import Chunk, DeviceRelease, Offer, Probe
+from wire_protocol.presence import PresenceBook, WrongTopicError
 from wire_protocol.receiver import Receiver
 from wire_protocol.topics import Kind, Topics
 
@@ -51,8 +52,7 @@ class Intake:
         self._events: deque[io.ReceiverEvent] = deque()
         self._is_telling = False
         self._timer: asyncio.TimerHandle | None = None
-        #: Device -> incarnation that is online: a late will of an earlier life does not count.
-        self._online: dict[str, str] = {}
+        self._presence = PresenceBook()
 
     def receive(self, message: Message) -> None:
         """One MQTT message."""
@@ -63,9 +63,14 @@ class Intake:
         levels = parsed.levels
         try:
             if parsed.kind is Kind.DEVICE_STATUS:
-                self._device_status(levels["device"], parse_json(Status, message.payload))
+                status = self._presence.hear(parsed, message.payload)
+                if status is not None and status.state is Presence.OFFLINE:
+                    self.tell(io.DeviceGone(levels["device"]))
                 return
             payload = codec.decode(message.payload)
+        except WrongTopicError as error:
+            self._drop("disagrees_with_topic", message.topic, str(error))
+            return
         except PeerError as error:
             self._drop("malformed", message.topic, str(error))
             return
@@ -93,6 +98,11 @@ class Intake:
         finally:
             self._is_telling = False
         self._set_timer()
+
+    def disconnected(self) -> None:
+        """The connection is gone: retained statuses come again with the next one."""
+        self._presence.forget()
+        self.tell(io.Disconnected())
 
     @property
     def unfinished(self) -> int:
@@ -124,15 +134,6 @@ class Intake:
         if code >= 0x80:
             self._drop("publish_refused", "", f"code 0x{code:02x}")
         self.tell(io.Published(token, code))
-
-    def _device_status(self, device: str, status: Status) -> None:
-        if status.id != device or status.program != "edge":
-            self._drop("disagrees_with_topic", device, f"status of {status.program} {status.id}")
-        elif status.state is Presence.ONLINE:
-            self._online[device] = status.incarnation
-        elif self._online.get(device, status.incarnation) == status.incarnation:
-            self._online.pop(device, None)
-            self.tell(io.DeviceGone(device))
 
     def _set_timer(self) -> None:
         deadline = self._receiver.deadline

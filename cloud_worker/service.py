@@ -116,7 +116,7 @@ async def _follow(worker: Worker, session: MqttSession, status: jm.Status) -> No
                 await worker.offers.connected(limits, status)
             case Disconnected():
                 worker.publisher.disconnected()
-                worker.intake.tell(io.Disconnected())
+                worker.intake.disconnected()
         in_a_row += 1
         if in_a_row % _MESSAGES_AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from cloud_worker.engines.engine import Device, EngineKind, Precision
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.settings import Settings
 from wire_protocol.machine_settings import ReceiverSettings
+from wire_protocol.manifest import MAX_PIXELS
 
 #: Room for "-" and 8 random characters within one level of a topic.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,48}$")]
@@ -50,7 +51,7 @@ class LimitSettings(Settings):
     #: Images between decode and the PUBACK of their diagnosis.
     unpublished_images: int = Field(default=256, ge=1)
     #: Largest picture that is decoded, and how long and how much memory a suspect one may take.
-    max_pixels: int = Field(default=50_000_000, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     suspect_s: float = Field(default=30.0, gt=0)
     suspect_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
     #: A stop finishes what is here for this long, then releases the rest.

@@ -10,6 +10,7 @@ from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
 from wire_protocol.manifest import UNFILED
 from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, percent
 
+GATE_OVERRIDDEN = "Sent although the quality gate said no."
 LONGEST_TEXT = 400
 
 
@@ -20,12 +21,16 @@ def message_text(
     case_id: str,
     white_cells: int | None,
     synthetic: bool,
+    gate_override: bool = False,
 ) -> str:
     """Finding, where it was seen, how far to trust it; at most 400 characters."""
     where = "Unfiled field" if case_id == UNFILED else f"Field of case {case_id}"
     if white_cells is not None:
         where += f", {count_words(white_cells)}"
-    tail = f" {where}. AI draft, not reviewed."
+    tail = f" {where}."
+    if gate_override:
+        tail += f" {GATE_OVERRIDDEN}"
+    tail += " AI draft, not reviewed."
     if synthetic:
         tail += " Synthetic-trained."
     tail += f" {RESEARCH_USE_ONLY_BRIEF}"

@@ -11,10 +11,10 @@ from wire_protocol.json_messages import (
     Health,
     Presence,
     Rejection,
-    Status,
     parse_json,
 )
 from wire_protocol.messages import ClockRequest, Inquiry
+from wire_protocol.presence import PresenceBook
 from wire_protocol.topics import RECORDS, Kind, Topics
 
 #: What the records store subscribes to.
@@ -32,7 +32,11 @@ class Intake:
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
-        self._lives: dict[tuple[str, str], str] = {}
+        self._presence = PresenceBook()
+
+    def disconnected(self) -> None:
+        """The connection is gone: retained statuses come again with the next one."""
+        self._presence.forget()
 
     def read(self, topic: str, payload: bytes) -> Work | ClockRequest | None:
         """The work in a message, None where there is none; raises PeerError."""
@@ -65,19 +69,10 @@ class Intake:
                     )
                 return health
             case Kind.DEVICE_STATUS:
-                return self._presence(site, device, payload)
+                status = self._presence.hear(parsed, payload)
+                if status is None:
+                    return None
+                is_online = status.state is Presence.ONLINE
+                return DevicePresence(site, device, is_online, status.reason)
             case _:
                 raise PeerError(f"{parsed.kind.value} is not for the records store")
-
-    def _presence(self, site: str, device: str, payload: bytes) -> DevicePresence | None:
-        if not payload:
-            return None  # the broker forgot a status
-        status = parse_json(Status, payload)
-        if status.id != device:
-            raise PeerError(f"status says {status.id}, its topic {device}")
-        is_online = status.state is Presence.ONLINE
-        life = self._lives.get((site, device))
-        if not is_online and life is not None and life != status.incarnation:
-            return None  # the late will of an earlier life
-        self._lives[site, device] = status.incarnation
-        return DevicePresence(site, device, is_online, status.reason)

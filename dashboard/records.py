@@ -156,6 +156,7 @@ class Records:
                         await self._session.announce(self._status)
                         self._log.info("records_online", store_id=self._store.store_id)
                 case Disconnected(reason=reason):
+                    self._intake.disconnected()
                     for waiting in self._held:
                         waiting.message = None
                     self._bereft = {waiting.key: waiting for waiting in self._held}

@@ -13,6 +13,7 @@ Capture goes on without a broker, transfer goes on without a camera; the outbox 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import cv2
@@ -26,7 +27,7 @@ from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox
 from edge_device.outbox.memory import known_store, remember_store
 from edge_device.outbox.reading import CapturedSources
-from edge_device.outbox_thread import OutboxThread
+from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
 from edge_device.owed import Owed
 from edge_device.settings import EdgeSettings
 from edge_device.transfer import Transfer
@@ -160,6 +161,7 @@ class Agent:
             await self._until_over(stop, exit_when_done=exit_when_done)
             self._log.info("stopping", owed=len(self._owed))
             self._stopping.set()
+            self._disk.hurry()
             await asyncio.gather(capture, keep)
             await self._reporter.publish()
             await self._session.close()
@@ -192,7 +194,11 @@ class Agent:
                     self._prepared.put_nowait(None)
                     break
                 batch.append(more)
-            rows = await self._disk.add([prepared.capture for prepared in batch])
+            try:
+                rows = await self._disk.add([prepared.capture for prepared in batch])
+            except DiskGivenUpError:  # a file is captured again at the next start
+                self._log.error("stopped_with_captures_not_kept", captures=len(batch))
+                continue
             for prepared, row in zip(batch, rows, strict=True):
                 if prepared.scores is not None:
                     self._reporter.last_scores = prepared.scores.by_name()
@@ -225,7 +231,7 @@ class Agent:
                 case Connected(limits=limits):
                     try:
                         await self._session.subscribe(self._incoming.subscriptions())
-                        await self._session.announce(self._status)
+                        await self._session.announce(self._status_now())
                     except ConnectionLostError:
                         continue
                     self._transfer.connected(limits)
@@ -260,14 +266,15 @@ class Agent:
         self._news.set()
         self._reporter.changed()
         if self._microscope.halted != self._status.reason and self._session.is_connected:
-            self._status = self._status.model_copy(update={"reason": self._microscope.halted})
-            self._tasks.create_task(self._announce(), name="announce")
+            self._tasks.create_task(self._announce(self._status_now()), name="announce")
 
-    async def _announce(self) -> None:
-        try:
-            await self._session.announce(self._status)
-        except ConnectionLostError:
-            return
+    def _status_now(self) -> jm.Status:
+        self._status = self._status.model_copy(update={"reason": self._microscope.halted})
+        return self._status
+
+    async def _announce(self, status: jm.Status) -> None:
+        with suppress(ConnectionLostError):
+            await self._session.announce(status)
 
     async def _set_paused(self, paused: bool) -> dict[str, object]:
         self._microscope.paused = paused
@@ -281,9 +288,10 @@ class Agent:
         self._tasks.create_task(self._ask_store(store_id, before), name="ask store")
 
     async def _ask_store(self, store_id: str, before: str) -> None:
-        if before:
-            rows = await self._disk.call(lambda outbox: outbox.recorded(_TOMBSTONES))
-            self._log.warning("another_records_store", store_id=store_id, tombstones=len(rows))
-            for row in rows:
-                self._transfer.ask_about(row)
-        await self._disk.call(lambda outbox: remember_store(outbox, store_id))
+        with suppress(DiskGivenUpError):  # the next start finds the store to be another one again
+            if before:
+                rows = await self._disk.patiently(lambda outbox: outbox.recorded(_TOMBSTONES))
+                self._log.warning("another_records_store", store_id=store_id, tombstones=len(rows))
+                for row in rows:
+                    self._transfer.ask_about(row)
+            await self._disk.patiently(lambda outbox: remember_store(outbox, store_id))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from edge_device.outbox.memory import remember_reply, stored_reply
-from edge_device.outbox_thread import OutboxThread
+from edge_device.outbox_thread import DISK_REFUSES, OutboxThread
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Message
@@ -16,6 +16,8 @@ from wire_protocol.json_messages import Command, Reply, parse_json
 
 #: Commands that wait; more are answered with an error at once.
 _WAITING = 16
+#: Replies that a full disk would not take are remembered in memory, so many.
+_UNKEPT = 256
 
 Action = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -35,6 +37,7 @@ class Commands:
         self._topic = reply_topic
         self._actions = actions
         self._queue: asyncio.Queue[Command] = asyncio.Queue(_WAITING)
+        self._unkept: dict[str, bytes] = {}
         self._log = get_log("edge")
 
     def receive(self, message: Message) -> None:
@@ -56,18 +59,36 @@ class Commands:
         """Answers one command after the other, for ever."""
         while True:
             command = await self._queue.get()
-            known = await self._disk.call(lambda o, c=command: stored_reply(o, c.command_id))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            try:
+                known = await self._known(command.command_id)
+            except DISK_REFUSES as error:  # it may have been run: it is not run now
+                self._reply(_error(command, f"the outbox cannot be read: {error}"))
+                continue
             if known is not None:
                 self._log.info("command_repeated", name=command.name)
                 self._session.send(self._topic, known)
                 continue
             reply = await self._run(command)
             payload = reply.to_bytes()
-            await self._disk.call(
-                lambda o, c=command, p=payload: remember_reply(o, c.command_id, p)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            )
+            await self._remember(command.command_id, payload)
             self._session.send(self._topic, payload)
             self._log.info("command", name=command.name, ok=reply.ok)
+
+    async def _known(self, command_id: str) -> bytes | None:
+        unkept = self._unkept.get(command_id)
+        if unkept is not None:
+            return unkept
+        return await self._disk.call(lambda outbox: stored_reply(outbox, command_id))
+
+    async def _remember(self, command_id: str, payload: bytes) -> None:
+        """On disk, else in memory: an operator of a full device gets an answer all the same."""
+        try:
+            await self._disk.call(lambda outbox: remember_reply(outbox, command_id, payload))
+        except DISK_REFUSES as error:
+            self._log.error("reply_not_kept", reason=str(error))
+            self._unkept[command_id] = payload
+            if len(self._unkept) > _UNKEPT:
+                del self._unkept[next(iter(self._unkept))]
 
     async def _run(self, command: Command) -> Reply:
         action = self._actions.get(command.name)
@@ -75,7 +96,10 @@ class Commands:
             return _error(command, f"unknown command; known: {', '.join(sorted(self._actions))}")
         if command.arguments:
             return _error(command, f"{command.name} takes no arguments")
-        result = await action()
+        try:
+            result = await action()
+        except DISK_REFUSES as error:
+            return _error(command, f"the disk refuses: {error}")
         return Reply(command_id=command.command_id, name=command.name, ok=True, result=result)
 
     def _reply(self, reply: Reply) -> None:

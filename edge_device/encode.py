@@ -21,7 +21,7 @@ from edge_device.jpeg_segments import MalformedImageError
 from edge_device.outbox.rows import Refusal
 from service_runtime.settings import Settings
 from wire_protocol.json_messages import Reason
-from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_SIDE_PX, ContentType
+from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE_PX, ContentType
 
 Pixels = npt.NDArray[np.uint8]
 _TURNS: dict[int, Callable[[Pixels], Any]] = {
@@ -41,7 +41,7 @@ class EncodeSettings(Settings):
     format: Literal["jpeg", "png"] = "jpeg"
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     max_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1, le=MAX_IMAGE_BYTES)
-    max_pixels: int = Field(default=100_000_000, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
 Treatment = Literal["encoded", "stripped", "turned_and_encoded", "converted"]

@@ -47,7 +47,8 @@ class Reporter:
             await self.publish()
             now = monotonic_s()
             if now - kept_house_s >= _HOUSEKEEPING_S:
-                await self._disk.call(partial(self._keep_house, now - kept_house_s))
+                # A time that the disk refuses to count is lost: images are only kept longer for it.
+                await self._disk.if_possible(partial(self._keep_house, now - kept_house_s))
                 kept_house_s = now
             await asyncio.sleep(min(_LEAST_GAP_S, self._settings.health_every_s))
             try:
@@ -58,14 +59,14 @@ class Reporter:
             self._news.clear()
 
     async def publish(self) -> None:
-        """Says it now, where there is a connection."""
-        health = await self.measure()
-        self._session.send(self._topic, health.to_bytes())
+        """Says it now, where there is a connection and the disk can be read."""
+        health = await self._disk.if_possible(self._measure)
+        if health is not None:
+            self._session.send(self._topic, health.to_bytes())
 
-    async def measure(self) -> Health:
-        """The account as it stands."""
-        outbox = self._disk.outbox
-        totals = await self._disk.call(Outbox.totals)
+    def _measure(self, outbox: Outbox) -> Health:
+        """The account as it stands; on the writer thread."""
+        totals = outbox.totals()
         return Health(
             site=self._settings.site,
             device=self._settings.device,
@@ -77,12 +78,12 @@ class Reporter:
             disk_free_bytes=shutil.disk_usage(outbox.folder).free,
             boot_id=boot_id(),
             uptime_s=round(monotonic_s() - self._started_s, 3),
-            last_scores=self.last_scores,
+            last_scores=dict(self.last_scores),
         )
 
     async def report(self) -> dict[str, Any]:
-        """Answer to the command `report`."""
-        return (await self.measure()).model_dump(mode="json")
+        """Answer to the command `report`; raises where the disk cannot be read."""
+        return (await self._disk.call(self._measure)).model_dump(mode="json")
 
     def _keep_house(self, elapsed_s: float, outbox: Outbox) -> None:
         limits = self._settings.outbox

@@ -14,9 +14,10 @@ from service_runtime.mqtt_types import Message, Subscription
 from wire_protocol import codec
 from wire_protocol import machine_io as io
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Presence, Status, parse_json
+from wire_protocol.json_messages import Presence
 from wire_protocol.messages import InquiryAnswer, Recorded, TransferMessage
-from wire_protocol.topics import Kind, Topics
+from wire_protocol.presence import PresenceBook
+from wire_protocol.topics import Kind, ParsedTopic, Topics
 
 
 class Incoming:
@@ -39,8 +40,7 @@ class Incoming:
         self._on_store = on_store
         self._commands = commands
         self._log = get_log("edge").bind(device=device)
-        #: Topic -> incarnation that is online: a late will of an earlier life does not count.
-        self._online: dict[str, str] = {}
+        self._presence = PresenceBook()
 
     def subscriptions(self) -> list[Subscription]:
         """Everything that a device listens to."""
@@ -66,12 +66,9 @@ class Incoming:
                 case Kind.RECORDED:
                     self._recorded(message)
                 case Kind.WORKER_STATUS:
-                    worker = parsed.levels["worker"]
-                    online = self._status(message)
-                    if online is not None:
-                        self._tell(io.WorkerStatus(worker, online is not _GONE))
+                    self._worker_status(parsed, message.payload)
                 case Kind.RECORDS_STATUS:
-                    self._records_status(message)
+                    self._records_status(parsed, message.payload)
                 case Kind.COMMAND:
                     self._commands.receive(message)
                 case _:
@@ -81,7 +78,7 @@ class Incoming:
 
     def forget_presence(self) -> None:
         """The connection is gone: retained statuses come again with the next one."""
-        self._online.clear()
+        self._presence.forget()
 
     def _transfer(self, message: Message) -> None:
         payload = codec.decode(message.payload)
@@ -98,27 +95,21 @@ class Incoming:
         else:
             self._drop("disagrees_with_topic", message.topic, type(payload).__name__)
 
-    def _records_status(self, message: Message) -> None:
-        status = self._status(message)
+    def _worker_status(self, topic: ParsedTopic, payload: bytes) -> None:
+        status = self._presence.hear(topic, payload)
+        if status is not None:
+            online = status.state is Presence.ONLINE
+            worker = topic.levels["worker"]
+            self._tell(io.WorkerStatus(worker, online, clean=status.is_goodbye))
+
+    def _records_status(self, topic: ParsedTopic, payload: bytes) -> None:
+        status = self._presence.hear(topic, payload)
         if status is None:
             return
-        if status is not _GONE and status.store_id:
+        online = status.state is Presence.ONLINE
+        if online and status.store_id:
             self._on_store(status.store_id)
-        self._tell(io.RecordsStatus(status is not _GONE, status.store_id))
-
-    def _status(self, message: Message) -> Status | None:
-        """The online status, `_GONE`, or None for a late word of an earlier life."""
-        if not message.payload:  # the retained status was cleared
-            self._online.pop(message.topic, None)
-            return _GONE
-        status = parse_json(Status, message.payload)
-        if status.state is Presence.ONLINE:
-            self._online[message.topic] = status.incarnation
-            return status
-        if self._online.get(message.topic, status.incarnation) != status.incarnation:
-            return None
-        self._online.pop(message.topic, None)
-        return _GONE
+        self._tell(io.RecordsStatus(online, status.store_id if online else ""))
 
     def _drop(self, cause: str, topic: str, detail: str) -> None:
         self.dropped[cause] += 1
@@ -126,6 +117,3 @@ class Incoming:
             self._log.warning(
                 "message_dropped", cause=cause, topic=topic, detail=detail, n=self.dropped[cause]
             )
-
-
-_GONE = Status(state=Presence.OFFLINE, incarnation="0" * 32, program="records", id="gone")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 
 from edge_device.image_reader import ImageReader
 from edge_device.outbox import OutboxRow, Refusal
-from edge_device.outbox_thread import OutboxThread
+from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
 from edge_device.owed import Owed
 from edge_device.rejections import refusal_for, rejection_of
 from edge_device.settings import EdgeSettings
@@ -56,7 +57,6 @@ class Transfer:
         )
         self.reader = ImageReader(disk.outbox.files, owed.sha256_of, self.tell, tasks)
         self.stamps = Stamps(settings.device, self._publish_trace)
-        self.unsent: Counter[str] = Counter()
         self._session = session
         self._disk = disk
         self._owed = owed
@@ -116,7 +116,7 @@ class Transfer:
                 self._owed.settle(change.image_id)
                 self._log.info("recorded", image_id=change.image_id, outcome=change.outcome)
             elif change.state is OutboxState.STORED and change.image_id not in self._owed:
-                self._tasks.create_task(self._owe_again(change.image_id), name="owe again")
+                self._start(self._owe_again(change.image_id), "owe again")
             self.tell(io.Persisted(change.image_id, change.state))
         self._on_settled()
 
@@ -144,32 +144,34 @@ class Transfer:
             case io.RejectOnDevice(image_id=image_id, reason=reason, detail=detail):
                 refusal = refusal_for(reason, detail)
                 self._log.error("rejected_on_device", image_id=image_id, reason=reason)
-                self._tasks.create_task(self._quarantine(image_id, refusal), name="quarantine")
+                self._start(self._quarantine(image_id, refusal), "quarantine")
             case io.RepublishRejection(image_id=image_id):
-                self._tasks.create_task(self._republish(image_id), name="republish rejection")
+                self._start(self._republish(image_id), "republish rejection")
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._tasks.create_task(_until_given_up(work), name=name)
 
     def _published(self, token: int, code: int) -> None:
         if code == LOST:  # the session's Disconnected says it for all of them
             return
         if code in (QUEUE_FULL, TOO_LARGE):
-            self.unsent["queue_full" if code == QUEUE_FULL else "too_large"] += 1
             code = _QUOTA_EXCEEDED if code == QUEUE_FULL else _PACKET_TOO_LARGE
         self.tell(io.Published(token, code))
 
     async def _quarantine(self, image_id: str, refusal: Refusal) -> None:
         self.reader.forget(image_id)
-        row = await self._disk.call(lambda outbox: outbox.quarantine(image_id, refusal))
+        row = await self._disk.patiently(lambda outbox: outbox.quarantine(image_id, refusal))
         if row is not None:
             self.stamps.uploaded(image_id)
             self.publish_rejection(row)
 
     async def _owe_again(self, image_id: str) -> None:
         """A tombstone that the records store does not know: its bytes may be asked for."""
-        row = await self._disk.call(lambda outbox: outbox.row(image_id))
+        row = await self._disk.patiently(lambda outbox: outbox.row(image_id))
         self._owed.add(row.image_id, row.sha256, row.size_bytes if row.bytes_held else 0)
 
     async def _republish(self, image_id: str) -> None:
-        self.publish_rejection(await self._disk.call(lambda outbox: outbox.row(image_id)))
+        self.publish_rejection(await self._disk.patiently(lambda outbox: outbox.row(image_id)))
 
     def publish_rejection(self, row: OutboxRow) -> None:
         """Says so now; while nobody recorded it the sender's inquiries have it said again."""
@@ -192,3 +194,9 @@ class Transfer:
                 return  # it fires sooner and sets the next one
             self._timer.cancel()
         self._timer = loop.call_later(due - now, self.tell, io.Tick())
+
+
+async def _until_given_up(work: Coroutine[None, None, None]) -> None:
+    """What is not done when the agent stops on a full disk follows from the outbox at its next start."""
+    with suppress(DiskGivenUpError):
+        await work

@@ -60,7 +60,7 @@ from service_runtime.mqtt_types import (
 from service_runtime.paho_link import LinkClosedError, PahoLink, Will
 from service_runtime.publish_window import Outgoing
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Status
+from wire_protocol.json_messages import STOPPED, Status
 
 #: How long a clean stop waits for the broker to have the offline status.
 GOODBYE_S = 2.0
@@ -260,7 +260,7 @@ class MqttSession:
             # A broker that accepts and ends at once is backed off from like one that is away.
             failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
             pause_s = self._backoff_s(failures)
-            self._log.warning("mqtt_retry", reason=reason, pause_s=round(pause_s, 3))
+            self._log.warning("broker_away", reason=reason, again_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
 
     async def _one_connection(self) -> str:
@@ -269,7 +269,8 @@ class MqttSession:
             opened = await link.open()
         except (OSError, LinkClosedError) as error:
             link.shut()
-            return str(error)
+            words = error.strerror if isinstance(error, OSError) else None
+            return words or str(error) or type(error).__name__  # without "[Errno 111]"
         except BaseException:
             link.shut()
             raise
@@ -296,7 +297,7 @@ class MqttSession:
 
     async def _say_goodbye(self, link: PahoLink) -> None:
         if self._presence is not None and self._announced:
-            offline = self._presence.offline("stopped")
+            offline = self._presence.offline(STOPPED if self._is_closing else "failed")
             expiry_s = self._presence.offline_expiry_s
             told = self.publish(self._presence.topic, offline, retain=True, expiry_s=expiry_s)
             with suppress(TimeoutError, MqttError):

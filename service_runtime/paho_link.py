@@ -385,8 +385,10 @@ class PahoLink:
         if flags.is_disconnect_packet_from_server and code.value == _TAKEN_OVER:
             name = self._options.client_id
             self._fault = TakenOverError(f"a second client connected as {name!r} (0x8E)")
-        source = "broker said" if flags.is_disconnect_packet_from_server else "connection lost"
-        self._loop.call_soon(self._over, f"{source}: {code}")
+        reason = "connection lost"  # paho has no more to say of it than "Unspecified error"
+        if flags.is_disconnect_packet_from_server:
+            reason = f"the broker said: {code}"
+        self._loop.call_soon(self._over, reason)
 
     def _published(
         self, _client: object, _userdata: object, mid: int, code: ReasonCode, _properties: object

@@ -10,16 +10,21 @@ class Holders:
     """Workers that went offline; one that comes back under its id was only cut off."""
 
     def __init__(self) -> None:
-        self._gone: dict[str, None] = {}
+        #: Gone workers, and whether they said goodbye.
+        self._gone: dict[str, bool] = {}
         self._counted: dict[str, list[str]] = {}
 
     def is_gone(self, worker: str) -> bool:
         """Whether a message of this worker comes too late to rely on."""
         return worker in self._gone
 
-    def left(self, worker: str) -> None:
-        """Its status says offline."""
-        self._gone[worker] = None
+    def said_goodbye(self, worker: str) -> bool:
+        """Whether it was stopped, and so did not die of any image."""
+        return self._gone.get(worker, False)
+
+    def left(self, worker: str, *, clean: bool = False) -> None:
+        """Its status says offline; `clean` is a goodbye."""
+        self._gone[worker] = clean
         if len(self._gone) > REMEMBERED_WORKERS:
             del self._gone[next(iter(self._gone))]
 

@@ -117,6 +117,10 @@ class Presence(StrEnum):
     OFFLINE = "offline"
 
 
+#: An offline status with this reason is a goodbye: the program ended as it was told to.
+STOPPED: Final = "stopped"
+
+
 class Status(JsonMessage):
     """Retained on a program's status topic; `incarnation` is new per process, so a late will of an
     earlier life cannot pass for this one's."""
@@ -134,6 +138,11 @@ class Status(JsonMessage):
     bundle: str = ""
     engine: str = ""
     images_per_s: float | None = None
+
+    @property
+    def is_goodbye(self) -> bool:
+        """Offline because it was stopped: no crash and no cut."""
+        return self.state is Presence.OFFLINE and self.reason == STOPPED
 
 
 class Health(JsonMessage):
@@ -257,6 +266,8 @@ class Diagnosis(JsonMessage):
     training_data: str
     captured_at: WallTime
     latency_ms: float | None = None
+    #: The device's quality gate would have rejected the image, and was told to send it anyway.
+    gate_override: bool = False
     site: Site
     device: Device
     outbox_id: OutboxId

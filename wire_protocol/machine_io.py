@@ -109,6 +109,8 @@ class WorkerStatus:
 
     worker: str
     online: bool
+    #: Offline after a goodbye: it was stopped, so no image is to blame.
+    clean: bool = False
 
 
 @dataclass(frozen=True, slots=True)

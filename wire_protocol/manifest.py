@@ -12,6 +12,8 @@ from wire_protocol.ids import CASE_PATTERN, Hex128, ImageId, OutboxId, Sha256, W
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_SIDE_PX = 65_535
+#: Pixels of the largest picture that devices take and workers decode, unless their settings differ.
+MAX_PIXELS = 64_000_000
 UNFILED = "unfiled"
 
 _CASE = re.compile(CASE_PATTERN)
@@ -63,4 +65,5 @@ class Manifest(BaseModel):
     captured_ns: int = Field(ge=0, le=2**63 - 1)
     boot_id: Hex128
     priority: Priority = Priority.ROUTINE
+    #: True only where the quality gate would have rejected the image and it is sent anyway.
     gate_override: bool = False

@@ -405,7 +405,7 @@ class Sender:
                     image.vanished -= 1
                     self._persist(image)
             return
-        self._holders.left(event.worker)
+        self._holders.left(event.worker, clean=event.clean)
         hasten = float("-inf")
         for image in self._images.values():
             if image.holder == event.worker and image.state is OutboxState.STORED:
@@ -428,7 +428,7 @@ class Sender:
 
     def _count_vanished(self, image: Image) -> None:
         worker, image.holder = image.holder, ""
-        if not worker:
+        if not worker or self._holders.said_goodbye(worker):
             return
         image.vanished += 1
         self._holders.count(worker, image.manifest.image_id)

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,27 +91,35 @@ class Outbox:
             known = capture.source_key in keys or self.is_captured(capture.source_key)
             keys.add(capture.source_key)
             fresh.append(None if known else (capture, new_id()))
-        self._write_files([(i, c.content) for c, i in filter(None, fresh) if c.content is not None])
-        with self.transaction():
-            seq: int = self.one("SELECT next_seq FROM meta")[0]
-            for capture, image_id in filter(None, fresh):
-                self._insert(seq, image_id, capture)
-                seq += 1
-            self.db.execute("UPDATE meta SET next_seq = ?", (seq,))
-            self.step("rows_inserted")
-        self.step("capture_committed")
-        return [None if new is None else self.row(new[1]) for new in fresh]
-
-    def _write_files(self, files: Sequence[tuple[str, bytes]]) -> None:
-        """All files durably, or none of them (a full disk is not filled further)."""
+        new = list(filter(None, fresh))
         try:
-            for image_id, content in files:
-                self.files.write(image_id, content)
+            for capture, image_id in new:
+                if capture.content is not None:
+                    self.files.write(image_id, capture.content)
             self.files.sync_folder()
-        except OSError:
-            for image_id, _ in files:
-                self.files.remove(image_id)
+            with self.transaction():
+                seq: int = self.one("SELECT next_seq FROM meta")[0]
+                for capture, image_id in new:
+                    self._insert(seq, image_id, capture)
+                    seq += 1
+                self.db.execute("UPDATE meta SET next_seq = ?", (seq,))
+                self.step("rows_inserted")
+        except BaseException:
+            self._remove_uncommitted([image_id for _, image_id in new])
             raise
+        self.step("capture_committed")
+        return [None if taken is None else self.row(taken[1]) for taken in fresh]
+
+    def _remove_uncommitted(self, image_ids: Iterable[str]) -> None:
+        """Files that got no row go: a full disk is not filled further by every next try.
+
+        Where the disk does not let us look or remove, the next opening does it.
+        """
+        with suppress(OSError, sqlite3.Error):
+            for image_id in image_ids:
+                query = "SELECT 1 FROM images WHERE image_id = ?"
+                if self.db.execute(query, (image_id,)).fetchone() is None:
+                    self.files.remove(image_id)
 
     def _insert(self, seq: int, image_id: str, capture: NewCapture) -> None:
         content, refusal = capture.content, capture.refusal

@@ -125,7 +125,8 @@ class Device:
         assert parsed is not None
         if parsed.kind is Kind.WORKER_STATUS:
             status = Status.from_bytes(message.payload)
-            self._tell(io.WorkerStatus(status.id, status.state is Presence.ONLINE))
+            online = status.state is Presence.ONLINE
+            self._tell(io.WorkerStatus(status.id, online, clean=status.is_goodbye))
             return
         payload = decode(message.payload)
         if isinstance(payload, Recorded | InquiryAnswer):

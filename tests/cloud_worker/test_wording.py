@@ -36,7 +36,7 @@ def all_evidence() -> list[Evidence]:
     return [*(Evidence(p) for p in SURE.values()), *refused, *odd]
 
 
-def manifest(case_id: str = "C7F3K2") -> Manifest:
+def manifest(case_id: str = "C7F3K2", *, gate_override: bool = False) -> Manifest:
     return Manifest.model_validate(
         {
             "image_id": "9f" * 16,
@@ -54,7 +54,7 @@ def manifest(case_id: str = "C7F3K2") -> Manifest:
             "clock_synced": True,
             "boot_id": "1b" * 16,
             "priority": "routine",
-            "gate_override": False,
+            "gate_override": gate_override,
         }
     )
 
@@ -111,10 +111,10 @@ def test_a_long_finding_never_pushes_the_warnings_out(resnet34_bundle: Bundle) -
     assert len(text) == 400 and text.endswith("Research use only.")
 
 
-def message(bundle: Bundle, evidence: Evidence) -> Diagnosis:
+def message(bundle: Bundle, evidence: Evidence, *, gate_override: bool = False) -> Diagnosis:
     return diagnosis_message(
         decision_on(bundle, evidence),
-        manifest(),
+        manifest(gate_override=gate_override),
         bundle,
         engine_name="openvino-bf16",
         origin=Origin("lab1", "scope1", "w1", "00" * 8),
@@ -156,3 +156,17 @@ def test_ranks_put_suspected_acute_first_and_retake_last(resnet34_bundle: Bundle
         assert made.urgency_rank == URGENCY_RANK[made.urgency]
         if made.urgency in (Urgency.CANNOT_SAY, Urgency.RETAKE):
             assert made.text.startswith("Cannot say: ")
+
+
+def test_a_field_that_the_gate_would_have_rejected_says_so_in_every_result(
+    resnet34_bundle: Bundle,
+) -> None:
+    long = Evidence(refusal=Refusal(Reason.DECODE, "x" * 1000))
+    for evidence in [*all_evidence(), long]:
+        sent_anyway = message(resnet34_bundle, evidence, gate_override=True)
+        assert sent_anyway.gate_override is True
+        assert "Sent although the quality gate said no." in sent_anyway.text
+        assert len(sent_anyway.text) <= 400 and sent_anyway.text.endswith("Research use only.")
+        assert b'"gate_override":true' in sent_anyway.to_bytes()
+        passed = message(resnet34_bundle, evidence)
+        assert passed.gate_override is False and "gate" not in passed.text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker_config.local import LocalBroker
-from edge_device.agent import run_edge
+from edge_device.agent import _PREPARED, run_edge
 from edge_device.outbox import read_snapshot
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import new_id
@@ -199,20 +199,40 @@ async def test_commands_are_answered_and_a_repeat_gets_the_same_answer(
 async def test_the_capture_stops_when_the_outbox_is_full_and_goes_on_when_it_is_not(
     broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
 ) -> None:
-    make_images(tmp_path / "in", 12)
-    settings = edge_settings(broker, tmp_path / "in", outbox={"max_images": 4, "min_free_bytes": 0})
+    # On their way past the bound: a batch that is being committed, the queue, and the next one.
+    bound, on_the_way = 4, (1 + _PREPARED) + _PREPARED + 1
+    count = bound + on_the_way + 5
+    make_images(tmp_path / "in", count)
+    limits = {"max_images": bound, "min_free_bytes": 0}
+    settings = edge_settings(broker, tmp_path / "in", outbox=limits)
     far = FarSide(broker)
     far.records_answer = False
     async with far.running(), agent(settings):
         await far.until(lambda: len(far.statuses) > 0 and "outbox full" in far.statuses[-1].reason)
         held = read_snapshot(settings.data_dir / "outbox").rows
-        # Captures on their way to the disk come on top of the bound.
-        assert 4 <= len(held) <= 4 + 10
+        assert bound <= len(held) <= bound + on_the_way
         far.records_answer = True
         for image_id, manifest in far.manifests.items():
             far.record(image_id, manifest.sha256, Outcome.DIAGNOSED, "scope-1")
-        await far.until(lambda: len(far.recorded) == 12)
+        await far.until(lambda: len(far.recorded) == count)
         await far.until(lambda: far.statuses[-1].reason == "")
+
+
+@in_loop
+async def test_an_agent_that_was_full_before_it_connected_says_so(
+    own_broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
+) -> None:
+    make_images(tmp_path / "in", 1 + 2 * (1 + _PREPARED) + 5)
+    limits = {"max_images": 1, "min_free_bytes": 0}
+    settings = edge_settings(own_broker, tmp_path / "in", outbox=limits)
+    own_broker.process.kill()
+    async with agent(settings):
+        await captured(settings.data_dir / "outbox", 1)
+        own_broker.process.start()
+        far = FarSide(own_broker)
+        far.records_answer = False
+        async with far.running():
+            await far.until(lambda: any("outbox full" in s.reason for s in far.statuses))
 
 
 @in_loop

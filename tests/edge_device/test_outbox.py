@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -95,9 +96,44 @@ def test_a_disk_that_refuses_leaves_neither_files_nor_rows(tmp_path: Path) -> No
         fail_at(place)
         with pytest.raises(OSError, match="No space"):
             outbox.add([new_capture("a"), new_capture("b")])
+        assert not list((tmp_path / "images").iterdir())
     fail_at("nowhere")
     rows = outbox.add([new_capture("a"), new_capture("b")])
     assert [row.seq for row in rows if row] == [1, 2]
+    outbox.close()
+    check(tmp_path)
+
+
+def test_a_database_that_refuses_leaves_no_files_however_often_it_is_tried(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+
+    def full(name: str) -> None:
+        if name == "rows_inserted":
+            raise sqlite3.OperationalError("database or disk is full")
+
+    outbox.step = full
+    for _ in range(3):
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            outbox.add([new_capture("a"), new_capture("b")])
+        assert not list((tmp_path / "images").iterdir())
+    outbox.step = lambda _name: None
+    assert [row.seq for row in outbox.add([new_capture("a")]) if row] == [1]
+    outbox.close()
+    check(tmp_path)
+
+
+def test_an_error_after_the_commit_keeps_the_files(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+
+    def late(name: str) -> None:
+        if name == "capture_committed":
+            raise OSError(28, "No space left on device")
+
+    outbox.step = late
+    with pytest.raises(OSError, match="No space"):
+        outbox.add([new_capture("a")])
+    outbox.step = lambda _name: None
+    assert outbox.add([new_capture("a")]) == [None]
     outbox.close()
     check(tmp_path)
 

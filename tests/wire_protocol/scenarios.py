@@ -285,6 +285,24 @@ def network_loss_never_makes_an_image_suspect() -> None:
     finish(world, 100)
 
 
+def a_stopped_worker_makes_no_image_suspect() -> None:
+    """A goodbye counts against no image, neither a stored one nor one that waits for Stored."""
+    world = start(workers=1, put_s=0.5)
+    world.records.set_online(False)
+    device = world.devices["d0"]
+    stored = device.capture(60 * KIB)
+    world.run(lambda: stored.state is OutboxState.STORED, 5)
+    world.workers["w1"].kill(clean=True)
+    second = world.add_worker()
+    whole = device.capture(40 * KIB)
+    world.run(lambda: second.busy > 0, 5)
+    second.kill(clean=True)
+    world.add_worker()
+    world.records.set_online(True)
+    finish(world, 100)
+    assert (stored.vanished, whole.vanished) == (0, 0)
+
+
 def half_granted_images_never_block_each_other() -> None:
     """Forty images of 200 KiB at once, and a pool that holds two and a half of them."""
     world = start(devices=8, uplink_bytes_per_s=200_000.0)
@@ -424,6 +442,7 @@ SCENARIOS = (
     a_lost_blob_is_sent_again,
     an_image_that_kills_workers_becomes_suspect,
     network_loss_never_makes_an_image_suspect,
+    a_stopped_worker_makes_no_image_suspect,
     half_granted_images_never_block_each_other,
     stat_overtakes,
     an_older_progress_is_ignored_and_a_limit_only_grows,

@@ -11,6 +11,7 @@ import pytest
 from tests.wire_protocol import scenarios as s
 from wire_protocol import messages as m
 from wire_protocol import receiver as receiver_module
+from wire_protocol.holders import Holders
 from wire_protocol.inquiry import Inquiries
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.pacing import Pace
@@ -271,6 +272,11 @@ MUTANTS = (
         "a worker that comes back stays counted",
         wrap(Sender, "_on_worker_status", every_offline_counts),
         s.network_loss_never_makes_an_image_suspect,
+    ),
+    Mutant(
+        "a goodbye counts like a crash",
+        replace(Holders, "said_goodbye", lambda *_args: False),
+        s.a_stopped_worker_makes_no_image_suspect,
     ),
     Mutant(
         "grants are given without looking ahead",

@@ -8,6 +8,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from wire_protocol import machine_io as io
 from wire_protocol import messages as m
@@ -584,12 +585,12 @@ class WorkerHost(Host):
         if world.archive_away:
             self.tell(io.Readiness(healthy=False))
 
-    def kill(self, will_after_s: float = 0.0) -> None:
-        """kill -9; the broker says so when it has noticed."""
+    def kill(self, will_after_s: float = 0.0, *, clean: bool = False) -> None:
+        """kill -9, and the broker says so when it has noticed; or a stop with its goodbye."""
         self.alive = self.connected = False
         self.epoch += 1
         self._tick_at = None
-        self._tell_devices(will_after_s)
+        self._tell_devices(will_after_s, clean=clean)
 
     def cut(self, will_after_s: float) -> None:
         """The worker's own connection breaks; its will comes when the broker notices."""
@@ -616,16 +617,17 @@ class WorkerHost(Host):
         def end() -> None:
             self.tell(io.Tick())
             assert self.frozen or self.receiver.unfinished == 0, "a drain that leaves work"
-            self.world.at(0.2, self.kill)
+            self.world.at(0.2, partial(self.kill, clean=True))
 
         self.world.at(wait_s, end)
 
-    def _tell_devices(self, after_s: float) -> None:
+    def _tell_devices(self, after_s: float, *, clean: bool = False) -> None:
         """The retained status, or the will, as it stands when it arrives."""
 
         def tell() -> None:
             for device in self.world.devices.values():
-                device.tell_if_connected(io.WorkerStatus(self.name, self.connected))
+                status = io.WorkerStatus(self.name, self.connected, clean=clean)
+                device.tell_if_connected(status)
 
         self.world.at(after_s + self.world.faults.latency_s, tell)
 
