@@ -27,6 +27,9 @@ class ImageFailedError(Exception):
 class EngineBrokenError(Exception):
     """The engine fails on a plain grey tile too: no image is to blame, the worker must end."""
 
+    #: A restart may mend it.
+    exit_code = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Inferred:

@@ -28,8 +28,8 @@ _LOOKS: Final = 8
 class ArchiveAway(Exception):  # noqa: N818 - a state of the world, not a mistake of the caller
     """The archive cannot be asked now, so nothing is known of any blob."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(without_password(problem))
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(without_password(f"archive {url}: {problem}"))
 
 
 class BlobArchive:
@@ -40,7 +40,8 @@ class BlobArchive:
 
     def __init__(self, url: str) -> None:
         self._files: Any
-        with _asking():
+        self._url = url
+        with self._asking():
             # Listings are not cached: a blob that came after a look would stay unseen.
             self._files, self._root = fsspec.core.url_to_fs(
                 url, use_listings_cache=False, skip_instance_cache=True
@@ -73,7 +74,7 @@ class BlobArchive:
         for path in self._find(MANIFESTS):
             if parse_manifest_key(path) is None:
                 continue
-            with _asking():
+            with self._asking():
                 text = self._files.cat_file(path)
             try:
                 image = parse_json(ArchivedImage, text)
@@ -83,33 +84,32 @@ class BlobArchive:
 
     def _is_file(self, digest: str) -> bool:
         try:
-            with _asking():
+            with self._asking():
                 return bool(self._files.info(f"{self._root}/{blob_key(digest)}")["type"] == "file")
         except FileNotFoundError:
             return False
 
     def _require_root(self) -> None:
         try:
-            with _asking():
+            with self._asking():
                 self._files.info(self._root)
         except FileNotFoundError as error:
-            raise ArchiveAway(f"{self._root} does not exist") from error
+            raise ArchiveAway(self._url, f"{self._root} does not exist") from error
 
     def _find(self, below: str) -> list[str]:
         self._require_root()
         try:
-            with _asking():
+            with self._asking():
                 found: list[str] = self._files.find(f"{self._root}/{below}")
         except FileNotFoundError:
             return []
         return found
 
-
-@contextmanager
-def _asking() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # each fsspec backend raises exceptions of its own library
-        raise ArchiveAway(f"{type(error).__name__}: {error}") from error
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # each fsspec backend raises exceptions of its own library
+            raise ArchiveAway(self._url, f"{type(error).__name__}: {error}") from error

@@ -1,6 +1,7 @@
 """Runs a program's main coroutine and turns its end into an exit code; it hides no other error.
 
-0 ended as asked, 2 a configuration that cannot work, 3 our client id was taken over.
+0 ended as asked, 2 a configuration that cannot work, 3 our client id was taken over; an error of
+a program's own may name another code as its `exit_code`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ WRONG_CONFIGURATION = 2
 TAKEN_OVER = 3
 
 
-def run_program(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+def run_program(
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    name: str = "",
+    known: tuple[type[Exception], ...] = (),
+) -> int:
     """Runs `main(stop)`; it returns after `stop` is set (SIGINT, SIGTERM) and its work is put away.
 
-    SettingsError and FatalMqttError, alone or inside a TaskGroup's group, are printed and become
-    exit codes; anything else is a bug and is raised.
+    SettingsError, FatalMqttError and the `known` errors of the program, alone or inside a
+    TaskGroup's group, are printed behind `name` and become exit codes; anything else is a bug and
+    is raised.
     """
+    expected: tuple[type[Exception], ...] = (SettingsError, FatalMqttError, *known)
 
     async def with_signals() -> None:
         with stop_on_signals() as stop:
@@ -31,20 +39,21 @@ def run_program(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
     try:
         asyncio.run(with_signals())
-    except (SettingsError, FatalMqttError) as error:
-        return _told(error)
+    except expected as error:
+        return _told([error], name)
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        expected = [e for e in leaves if isinstance(e, SettingsError | FatalMqttError)]
-        if len(expected) != len(leaves):
+        if not all(isinstance(error, expected) for error in leaves):
             raise
-        return _told(expected[0])
+        return _told(leaves, name)
     return OK
 
 
-def _told(error: SettingsError | FatalMqttError) -> int:
-    sys.stderr.write(f"{error}\n")
-    return error.exit_code if isinstance(error, FatalMqttError) else WRONG_CONFIGURATION
+def _told(errors: list[BaseException], name: str) -> int:
+    """Prints each once; of several codes the highest counts."""
+    for text in dict.fromkeys(str(error) for error in errors):
+        sys.stderr.write(f"{name}: {text}\n" if name else f"{text}\n")
+    return max(int(getattr(error, "exit_code", WRONG_CONFIGURATION)) for error in errors)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

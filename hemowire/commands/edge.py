@@ -40,8 +40,12 @@ def run(args: argparse.Namespace) -> int:
         overrides["camera"] = {"kind": "folder", "folder": args.images, "count": args.count}
     try:
         settings = load_settings(EdgeSettings, args.config, overrides=overrides)
-        configure_logging(settings.log_level)
-        return run_program(partial(run_edge, settings, exit_when_done=args.exit_when_done))
-    except (SettingsError, OutboxError, CameraError) as error:
+    except SettingsError as error:
         print(f"hemowire edge: {error}", file=sys.stderr)
         return 2
+    configure_logging(settings.log_level)
+    return run_program(
+        partial(run_edge, settings, exit_when_done=args.exit_when_done),
+        name="hemowire edge",
+        known=(OutboxError, CameraError),
+    )

@@ -45,18 +45,19 @@ def run(args: argparse.Namespace) -> int:
         configure_logging(settings.log_level)
         match args.action:
             case "run":
-                return run_program(partial(run_records, settings))
+                return run_program(
+                    partial(run_records, settings),
+                    name="hemowire records",
+                    known=(StoreError, ArchiveAway),
+                )
             case "reconcile":
                 return _reconcile(settings, as_json=args.json)
             case "list":
                 return _list(settings, as_json=args.json)
             case _:
                 return _new_store_id(settings)
-    except (SettingsError, StoreError) as error:
+    except (SettingsError, StoreError, ArchiveAway) as error:
         print(f"hemowire records: {error}", file=sys.stderr)
-        return 2
-    except ArchiveAway as error:
-        print(f"hemowire records: archive {settings.archive_url}: {error}", file=sys.stderr)
         return 2
 
 
@@ -85,15 +86,16 @@ def _list(settings: RecordsSettings, *, as_json: bool) -> int:
 
     from rich.console import Console
 
-    from dashboard.outcome_lines import outcome_lines
-    from dashboard.outcomes import read_outcomes
+    from dashboard.outcome_lines import outcome_lines, set_aside_lines
+    from dashboard.outcomes import read_outcomes, read_set_aside
 
-    rows = read_outcomes(settings.database_url)
+    rows, aside = read_outcomes(settings.database_url), read_set_aside(settings.database_url)
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        found = {"images": [asdict(row) for row in rows], "set_aside": [asdict(a) for a in aside]}
+        print(json.dumps(found, indent=2))
     else:
         console = Console()
-        for line in outcome_lines(rows):
+        for line in (*set_aside_lines(aside), *outcome_lines(rows)):
             console.print(line)
     return 0
 

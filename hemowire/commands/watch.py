@@ -68,4 +68,4 @@ def run(args: argparse.Namespace) -> int:
     async def main(stop: asyncio.Event) -> None:
         await Watch(settings, form, args.count).run(stop)
 
-    return run_program(main)
+    return run_program(main, name="hemowire watch")

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     0 after a clean stop; 2 wrong settings, model, archive or account; 3 a second client took our
     id; 1 what a restart may mend (a broken engine, a bug).
     """
-    import asyncio
+    from functools import partial
 
     from cloud_worker.archive import ArchiveAwayError
     from cloud_worker.engines.engine import EngineUnavailableError
@@ -33,47 +33,25 @@ def run(args: argparse.Namespace) -> int:
     from cloud_worker.service import run_worker
     from cloud_worker.settings import WorkerSettings
     from service_runtime.log import configure_logging
-    from service_runtime.mqtt_types import FatalMqttError, SubscribeRefusedError
+    from service_runtime.mqtt_types import SubscribeRefusedError
+    from service_runtime.program import run_program
     from service_runtime.settings import SettingsError, load_settings
-    from service_runtime.signals import stop_on_signals
 
     overrides = {"model.bundle": args.bundle, "model.engine": args.engine}
     try:
         settings = load_settings(WorkerSettings, args.config, overrides=overrides)
         settings.broker.read_password()  # before a model is loaded for nothing
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        print(f"hemowire worker: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-
-    async def main() -> None:
-        with stop_on_signals() as stop:
-            await run_worker(settings, stop)
-
     known = (
         ArchiveAwayError,
         BundleRefusedError,
         EngineBrokenError,
         EngineUnavailableError,
-        FatalMqttError,
         NoSuchBundleError,
-        SettingsError,
         SubscribeRefusedError,
         UnknownArchitectureError,
     )
-    code = 0
-    try:
-        asyncio.run(main())
-    except* known as group:
-        for leaf in _leaves(group):
-            print(f"hemowire worker: {leaf}", file=sys.stderr)
-            mine = 1 if isinstance(leaf, EngineBrokenError) else getattr(leaf, "exit_code", 2)
-            code = max(code, mine)
-    return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
+    return run_program(partial(run_worker, settings), name="hemowire worker", known=known)

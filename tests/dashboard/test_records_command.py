@@ -150,7 +150,9 @@ def test_list_shows_every_image_with_the_warning(
 ) -> None:
     fill(store)
     assert main(["records", "list", "--config", str(config), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    assert found["set_aside"] == []
+    rows = found["images"]
     assert [(row["seq"], row["outcome"]) for row in rows] == [
         (1, "diagnosed"),
         (2, "diagnosed"),
@@ -160,6 +162,39 @@ def test_list_shows_every_image_with_the_warning(
     shown = capsys.readouterr().out
     assert "Research use only" in shown
     assert "100 %" not in shown
+
+
+def test_list_shows_what_was_set_aside_and_why(
+    store: RecordsStore, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store)
+    other = Filed(report_of_diagnosis(diagnosis(0, image_sha256=digest(1)), "lab", "scope-1"), True)
+    unseen = Filed(report_of_diagnosis(diagnosis(5), "lab", "scope-1"), False)
+    for _ in range(2):
+        store.commit([other, unseen], wall_time())
+    assert main(["records", "list", "--config", str(config), "--json"]) == 0
+    aside = json.loads(capsys.readouterr().out)["set_aside"]
+    assert [(row["verdict"], row["times"]) for row in aside] == [
+        ("conflict_image", 2),
+        ("blob_missing", 2),
+    ]
+    assert main(["records", "list", "--config", str(config)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the image id belongs to other bytes or another place (2 times" in shown
+    assert f"seq 6 image {hex_id('image', 5)[-6:]}: its bytes are not in the archive" in shown
+    assert shown.index("2 reports set aside.") < shown.index("3 images.")
+
+
+@pytest.mark.parametrize("action", ["run", "reconcile"])
+def test_an_archive_that_cannot_be_opened_exits_2_without_its_password(
+    store: RecordsStore, config: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    folder = config.read_text().split('archive_url = "')[1].split('"')[0]
+    config.write_text(config.read_text().replace(folder, "nobodys://key:hush@bucket"))
+    assert main(["records", action, "--config", str(config)]) == 2
+    said = capsys.readouterr().err
+    assert "hemowire records: archive nobodys://***@bucket" in said
+    assert "hush" not in said
 
 
 def test_new_store_id_changes_it_and_refuses_where_there_is_no_store(

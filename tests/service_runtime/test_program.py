@@ -16,6 +16,12 @@ from service_runtime.program import run_program
 from service_runtime.mqtt_types import TakenOverError
 from service_runtime.settings import Problem, SettingsError
 
+class OwnError(Exception):
+    pass
+
+class BrokenError(OwnError):
+    exit_code = 1
+
 async def wait(stop):
     print("ready", flush=True)
     await stop.wait()
@@ -27,7 +33,7 @@ async def main(stop):
     async with asyncio.TaskGroup() as group:
         group.create_task(wait(stop), name="wait")
 
-sys.exit(run_program(main))
+sys.exit(run_program(main, name="hemowire test", known=(OwnError,)))
 """
 
 
@@ -65,16 +71,41 @@ def test_a_second_signal_forces_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "code"),
+    ("raised", "code", "said"),
     [
-        ("SettingsError([Problem('edge.toml:3', 'port', 'must be given')])", 2),
-        ("TakenOverError('a second client')", 3),
-        ("ExceptionGroup('', [ExceptionGroup('', [TakenOverError('a second client')])])", 3),
-        ("KeyError('a bug')", 1),
+        (
+            "SettingsError([Problem('edge.toml:3', 'port', 'must be given')])",
+            2,
+            "settings: 1 problem\n  edge.toml:3: port: must be given",
+        ),
+        ("TakenOverError('a second client')", 3, "a second client"),
+        (
+            "ExceptionGroup('', [ExceptionGroup('', [TakenOverError('a second client')])])",
+            3,
+            "a second client",
+        ),
+        ("OwnError('no archive')", 2, "no archive"),
+        ("BrokenError('the engine')", 1, "the engine"),
+        (
+            "ExceptionGroup('', [OwnError('no archive'), TakenOverError('a second client')])",
+            3,
+            "no archive\nhemowire test: a second client",
+        ),
     ],
 )
-def test_errors_become_exit_codes_and_bugs_stay_bugs(raised: str, code: int) -> None:
+def test_known_errors_are_said_once_and_become_exit_codes(
+    raised: str, code: int, said: str
+) -> None:
     with start(begin=f"raise {raised}") as program:
         _, errors = program.communicate(timeout=10)
-        assert program.returncode == code
-        assert ("Traceback" in errors) == (code == 1)
+        assert (program.returncode, errors) == (code, f"hemowire test: {said}\n")
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyError('a bug')", "ExceptionGroup('', [OwnError('x'), KeyError('a bug')])"]
+)
+def test_bugs_stay_bugs(raised: str) -> None:
+    with start(begin=f"raise {raised}") as program:
+        _, errors = program.communicate(timeout=10)
+        assert program.returncode == 1
+        assert "Traceback" in errors
