@@ -14,6 +14,9 @@ from PIL import Image
 from cloud_worker.decode import DecodeLimits, DecodeRefused, decode, decode_image
 from cloud_worker.image_header import Encoding, read_header
 from cloud_worker.refusal import Refusal
+from cloud_worker.settings import WorkerSettings
+from edge_device.encode import EncodeSettings
+from service_runtime.broker_settings import BrokerSettings
 from wire_protocol.json_messages import Reason
 
 
@@ -226,3 +229,10 @@ def test_decode_gives_pixels_or_a_refusal_as_values() -> None:
 def test_the_header_tells_what_is_inside() -> None:
     header = read_header(jpeg())
     assert (header.width_px, header.height_px, header.channels, header.bits) == (64, 48, 3, 8)
+
+
+def test_what_a_device_takes_by_default_a_worker_decodes_by_default() -> None:
+    broker = BrokerSettings(username="worker")
+    limits = WorkerSettings(archive_url="archive", broker=broker).limits
+    assert limits.max_pixels == DecodeLimits().max_pixels == EncodeSettings().max_pixels
+    assert EncodeSettings().max_bytes <= DecodeLimits().max_bytes

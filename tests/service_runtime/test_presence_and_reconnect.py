@@ -6,9 +6,12 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+import structlog
 
 from broker_config.local import ENGINEER, LocalBroker
+from broker_config.serve import free_port
 from service_runtime.boot import new_id
+from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import (
     LOST,
@@ -65,6 +68,47 @@ def test_status_is_retained_online_and_offline_after_a_clean_stop(broker: LocalB
                 assert await next_status(watcher, "scope-2") == (PresenceState.ONLINE, "", True)
             state, reason, _ = await next_status(watcher, "scope-2")
             assert (state, reason) == (PresenceState.OFFLINE, "stopped")
+
+    run(main())
+
+
+def test_a_program_that_ends_of_an_error_does_not_say_that_it_was_stopped(
+    broker: LocalBroker,
+) -> None:
+    """The worker that an image ends by an exception takes leave, but it did not choose to."""
+
+    async def main() -> None:
+        async with running(onlooker(broker)) as watcher:
+            await watcher.next_of(Connected)
+            session = device(broker, "scope-2")
+            program = asyncio.create_task(session.run())
+            async for event in session.events():
+                if isinstance(event, Connected):
+                    await session.announce()
+                    break
+            await watcher.session.subscribe([Subscription(STATUS.format("scope-2"))])
+            assert await next_status(watcher, "scope-2") == (PresenceState.ONLINE, "", True)
+            program.cancel()  # what a TaskGroup does to it when another task raises
+            with suppress(asyncio.CancelledError):
+                await program
+            state, reason, _ = await next_status(watcher, "scope-2")
+            assert (state, reason) == (PresenceState.OFFLINE, "failed")
+
+    run(main())
+
+
+def test_a_broker_that_is_away_is_said_in_words() -> None:
+    async def main() -> None:
+        with structlog.testing.capture_logs() as lines:
+            broker = BrokerSettings(port=free_port(), username="edge-scope-1")
+            session = MqttSession(broker, SessionOptions(client_id="edge", backoff_s=FAST))
+            task = asyncio.create_task(session.run())
+            async with asyncio.timeout(DEADLINE_S):
+                while not lines:  # noqa: ASYNC110 - a log has no event to wait for
+                    await asyncio.sleep(0.01)
+            await session.close()
+            await task
+        assert (lines[0]["event"], lines[0]["reason"]) == ("broker_away", "Connection refused")
 
     run(main())
 
