@@ -27,14 +27,14 @@ def as_json(found: Reconciliation) -> str:
 def show(found: Reconciliation, console: Console) -> None:
     """The equation of each outbox, then whatever is wrong, then one sentence."""
     table = Table(
-        title="seqs given out = diagnosed + rejected + dropped + still held",
+        title="seqs given out = recorded + rejected + dropped + still held",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
     for name in ("device", "outbox"):
         table.add_column(name, no_wrap=True)
-    for name in ("given", "diagnosed", "rejected", "dropped", "held"):
+    for name in ("given", "recorded", "rejected", "dropped", "held"):
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     for account in found.outboxes:

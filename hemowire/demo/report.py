@@ -91,7 +91,8 @@ def print_verdict(
     )
     console.print(
         f"\n[bold]{counts}; lost {verdict.lost}, duplicates {verdict.duplicates}[/]"
-        "  (counted from outboxes, archive and records)"
+        "  (counted from outboxes, archive and records)",
+        soft_wrap=True,
     )
     for image in verdict.images:
         if image.outcome.outcome == Outcome.REJECTED:
@@ -102,7 +103,7 @@ def print_verdict(
     if restarts:
         console.print(f"  programs that had to be started again: {restarts}")
     for problem in verdict.problems[:20]:
-        console.print(f"  [red]problem:[/] {problem}", highlight=False)
+        console.print(f"  [red]problem:[/] {problem}", highlight=False, soft_wrap=True)
     console.print(
         f"  bundle {house.bundle.name}; files and logs in {house.folder} (delete it when done)",
         highlight=False,
