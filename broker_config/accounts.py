@@ -9,8 +9,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from wire_protocol.access import RULES, Access, Role, rule_filter
 from wire_protocol.ids import LEVEL_PATTERN
-from wire_protocol.topics import RULES, Access, Role, Topics, rule_filter
+from wire_protocol.topics import Topics
 
 #: Mosquitto checks a password in its only thread: 5,000 rounds take it about 3 ms. The passwords
 #: made by `new_password` have 192 random bits, which rounds neither help nor hurt.
@@ -82,7 +83,7 @@ def password_lines(accounts: Sequence[Account]) -> str:
 
 def access_lines(accounts: Sequence[Account], topics: Topics) -> str:
     """The text of Mosquitto's access file: what RULES allow each account; all else is denied."""
-    lines = ["# Rendered from wire_protocol.topics: change the rules there, not here."]
+    lines = ["# Rendered from wire_protocol.access: change the rules there, not here."]
     for account in accounts:
         lines += ["", f"# {account.role.value}", f"user {account.username}"]
         for rule in RULES[account.role]:

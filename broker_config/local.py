@@ -15,7 +15,8 @@ from broker_config.serve import BrokerProcess, free_port
 from broker_config.template import Listener
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.private_files import write_private
-from wire_protocol.topics import DEFAULT_ROOT, Role
+from wire_protocol.access import Role
+from wire_protocol.topics import DEFAULT_ROOT
 
 #: Account names of the roles that exist once; an edge's is `edge_username`.
 WORKER = "worker"

@@ -13,8 +13,9 @@ from broker_config.template import Listener
 from service_runtime.broker_settings import DEFAULT_PORT, Root
 from service_runtime.private_files import write_private
 from service_runtime.settings import Settings
+from wire_protocol.access import Role
 from wire_protocol.ids import Level
-from wire_protocol.topics import DEFAULT_ROOT, Role
+from wire_protocol.topics import DEFAULT_ROOT
 
 
 class ListenerSettings(Settings):

@@ -50,7 +50,7 @@ _TEXT = Template("""\
 # Without NODELAY at both ends a QoS 1 request and its answer take 42-88 ms instead of 0.8 ms.
 set_tcp_nodelay true
 
-# Nobody is anonymous; access.acl comes from wire_protocol.topics. 2.1 calls these two options
+# Nobody is anonymous; access.acl comes from wire_protocol.access. 2.1 calls these two options
 # deprecated in favour of the same code as plugins, which 2.0 does not have.
 allow_anonymous false
 password_file $password_file

@@ -1,4 +1,4 @@
-"""One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`."""
+"""One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`, on one page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The training loop: stages of epochs with one input size each, resumable after every epoch.
 
 Shuffling and augmentation depend on (seed, stage, epoch) alone, so a resumed run sees the batches that
-an uninterrupted one would have seen.
+an uninterrupted one would have seen. (Over 250 lines: the loop and what it resumes from.)
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from wire_protocol import json_messages as j
 from wire_protocol import messages as m
+from wire_protocol.access import RULES, Access
 from wire_protocol.codec import CRC_BYTES, KINDS, MAJOR, VERSION
 from wire_protocol.manifest import Manifest
-from wire_protocol.topics import DEFAULT_ROOT, PATHS, RULES, Access, Kind
+from wire_protocol.topics import DEFAULT_ROOT, PATHS, Kind
 
 BINARY_TYPE: Final = f"application/vnd.hemowire.v{MAJOR}+msgpack"
 JSON_TYPE: Final = "application/json"

@@ -1,7 +1,8 @@
 """The JSON messages that people's tools can read: flat, named by `schema`, versioned; no names, no file names.
 
 Every message carries `schema` and `version`; a newer major version is refused by name and fields
-that are not known here are ignored, so that a minor version may add some.
+that are not known here are ignored, so that a minor version may add some. (Over 250 lines: a
+catalogue reads best whole.)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Events are told to a machine with the monotonic `now` in seconds; it returns effects. Each effect
 that can fail names the event that answers it. The programs around the machines own all I/O.
+(Over 250 lines: a catalogue reads best whole.)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 `pending` are bytes never sent or to be sent again, `reading` those asked of the outbox, `out` the
 chunks sent and not acknowledged. Every byte of the image is in one of them or acknowledged.
+(Just over 250 lines: the four sets change together.)
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from service_runtime.mqtt_types import (
     SessionOptions,
     Subscription,
 )
-from wire_protocol.topics import PATHS, RULES, Access, Kind, Role, Topics, rule_filter
+from wire_protocol.access import RULES, Access, Role, rule_filter
+from wire_protocol.topics import PATHS, Kind, Topics
 
 TOPICS = Topics()
 MINE, OTHER = "scope-1", "scope-2"

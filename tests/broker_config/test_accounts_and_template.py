@@ -21,7 +21,7 @@ from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, NotAuthorisedError, SessionOptions
 from service_runtime.settings import SettingsError, load_settings
-from wire_protocol.topics import Role
+from wire_protocol.access import Role
 
 EXAMPLE = Path(__file__).parents[2] / "broker_config" / "broker.example.toml"
 

@@ -16,7 +16,7 @@ from broker_config.locate import MosquittoMissingError, cache_folder, find_mosqu
 from broker_config.render import render
 from broker_config.serve import BrokerProcess, free_port
 from broker_config.template import Listener
-from wire_protocol.topics import Role
+from wire_protocol.access import Role
 
 
 def test_the_program_of_the_environment_comes_first_and_must_run(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Message, SessionOptions, Subscription
 from tests.service_runtime.peers import run, running
-from wire_protocol.topics import Role
+from wire_protocol.access import Role
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make keys")
 INGEST = "hemowire/v1/ingest/w1/scope-1"

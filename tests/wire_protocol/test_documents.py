@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from wire_protocol.access import RULES
 from wire_protocol.asyncapi import CHANNELS, render, render_text
 from wire_protocol.codec import KINDS, MAX_PACKET_BYTES, decode, encode
 from wire_protocol.json_messages import MAX_JSON_BYTES
 from wire_protocol.reference import examples, refresh
-from wire_protocol.topics import RULES, Kind
+from wire_protocol.topics import Kind
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")

@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wire_protocol.access import RULES, Access, Role, Rule, rule_filter
 from wire_protocol.ids import LEVEL_PATTERN
-from wire_protocol.topics import (
-    PATHS,
-    RULES,
-    Access,
-    Kind,
-    ParsedTopic,
-    Role,
-    Rule,
-    Topics,
-    rule_filter,
-)
+from wire_protocol.topics import PATHS, Kind, ParsedTopic, Topics
 
 LEVELS = st.from_regex(LEVEL_PATTERN, fullmatch=True)
 ROOTS = st.lists(LEVELS, min_size=1, max_size=3).map("/".join)
