@@ -83,7 +83,6 @@ async def _run(options: DemoOptions, console: Console) -> int:
                     None if status is None else status.images_per_s,
                     len(shares),
                 )
-                screen.rate = rate
                 for share in shares if not stop.is_set() else ():
                     await _start_edge(programs, house, share, rate, options)
                 await _first_of(stop, programs, _edges_done(programs, options))

@@ -43,7 +43,6 @@ class Screen:
         self._expected = None if None in counts else sum(count or 0 for count in counts)
         self._live: Live | None = None
         self._is_plain = plain or not console.is_terminal
-        self.rate: float | None = None
 
     def start(self) -> None:
         """Begins drawing."""
