@@ -74,9 +74,20 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _with_job(arguments: list[str]) -> list[str]:
+    """The arguments with the default job put in, for a command of several jobs that names none."""
+    if not arguments or arguments[0] not in COMMANDS:
+        return arguments
+    module = importlib.import_module(f"hemowire.commands.{arguments[0]}")
+    jobs = getattr(module, "JOBS", None)
+    if jobs is None or (len(arguments) > 1 and arguments[1] in (*jobs, "-h", "--help")):
+        return arguments
+    return [arguments[0], module.DEFAULT_JOB, *arguments[1:]]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _with_job(list(sys.argv[1:] if argv is None else argv))
     args = build_parser(arguments).parse_args(arguments)
     module = importlib.import_module(f"hemowire.commands.{args.command}")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `hemowire edge`."""
+    """Declare the options of `hemowire edge run`."""
     parser.add_argument("--config", type=Path, required=True, metavar="edge.toml")
     parser.add_argument(
         "--images",
