@@ -31,4 +31,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _module(job: str) -> ModuleType:
-    return importlib.import_module(f"hemowire.commands.edge.{job.replace("-", "_")}_job")
+    name = job.replace("-", "_")
+    return importlib.import_module(f"hemowire.commands.edge.{name}_job")
