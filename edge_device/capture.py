@@ -9,8 +9,8 @@ import numpy as np
 
 from edge_device.cameras.shots import Shot, Unusable
 from edge_device.encode import Encoded, Opened, encode, open_file, open_pixels
+from edge_device.gate import GateWarning, Scores, judge, measure
 from edge_device.outbox.rows import NewCapture, Refusal
-from edge_device.quality import Scores, judge, measure
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, wall_time
 from service_runtime.log import get_log
@@ -24,6 +24,7 @@ class Prepared:
     capture: NewCapture
     stamps_ns: dict[Stage, int]
     scores: Scores | None
+    warnings: tuple[GateWarning, ...] = ()
 
 
 def prepare(shot: Shot, settings: EdgeSettings, *, scheduled_ns: int) -> Prepared:
@@ -36,13 +37,15 @@ def prepare(shot: Shot, settings: EdgeSettings, *, scheduled_ns: int) -> Prepare
     opened = _open(shot, settings)
     scores: Scores | None = None
     refusal: Refusal | None = None
+    warnings: tuple[GateWarning, ...] = ()
     encoded: Encoded | Refusal
     if isinstance(opened, Refusal):
         encoded = refusal = opened
     else:
         if settings.gate.enabled:
             scores = measure(opened.pixels)
-            refusal = judge(scores, settings.gate)
+            verdict = judge(scores, settings.gate)
+            refusal, warnings = verdict.refusal, verdict.warnings
         stamps[Stage.GATED] = monotonic_ns()
         encoded = encode(opened, settings.encode)
         if isinstance(encoded, Refusal):
@@ -70,7 +73,7 @@ def prepare(shot: Shot, settings: EdgeSettings, *, scheduled_ns: int) -> Prepare
     )
     treatment = encoded.treatment if isinstance(encoded, Encoded) else ""
     get_log("edge").debug("prepared", treatment=treatment, refused=refusal is not None)
-    return Prepared(capture, stamps, scores)
+    return Prepared(capture, stamps, scores, warnings)
 
 
 def _open(shot: Shot, settings: EdgeSettings) -> Opened | Refusal:
@@ -100,7 +103,7 @@ def _scale(shot: Shot, opened: Opened | Refusal, settings: EdgeSettings) -> floa
         return shot.um_per_px
     if settings.um_per_px != "estimate":
         return settings.um_per_px
-    from edge_device.scale import ScaleUnknownError, estimate_um_per_px
+    from edge_device.calibration.scale import ScaleUnknownError, estimate_um_per_px
 
     try:
         rgb = np.asarray(cv2.cvtColor(opened.pixels, cv2.COLOR_BGR2RGB), np.uint8)

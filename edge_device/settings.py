@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edge_device.cameras.settings import CameraSettings
 from edge_device.encode import EncodeSettings
-from edge_device.quality import GateSettings
+from edge_device.gate.settings import GateSettings
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.settings import Settings
 from wire_protocol.ids import Device, Site

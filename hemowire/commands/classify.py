@@ -123,7 +123,7 @@ def _estimated(data: bytes, file: Path) -> float | None:
     """The scale by the field's red cells; None, said on stderr, where they do not give one."""
     from cloud_worker.decode import decode
     from cloud_worker.refusal import Refusal
-    from edge_device.scale import ScaleUnknownError, estimate_um_per_px
+    from edge_device.calibration.scale import ScaleUnknownError, estimate_um_per_px
 
     rgb = decode(data)
     if isinstance(rgb, Refusal):

@@ -11,8 +11,8 @@ from cloud_worker.decode import decode
 from cloud_worker.models.card import Preprocessing
 from cloud_worker.preprocess import Prepared, prepare
 from cloud_worker.refusal import Refusal
+from edge_device.calibration.scale import ScaleUnknownError, estimate_um_per_px
 from edge_device.cameras.settings import SimulatedCameraSettings
-from edge_device.scale import ScaleUnknownError, estimate_um_per_px
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from hemowire.demo.options import DemoOptions
 from hemowire.demo.sources import find_images

@@ -81,7 +81,7 @@ def test_the_example_is_a_valid_file_with_the_defaults() -> None:
 
 def test_the_agent_imports_neither_torch_nor_openvino_nor_other_programs() -> None:
     code = (
-        "import sys, edge_device.agent, edge_device.scale, hemowire.commands.edge.run_job\n"
+        "import sys, edge_device.agent, edge_device.calibration.scale, hemowire.commands.edge.run_job\n"
         "heavy = {'torch', 'torchvision', 'openvino', 'sqlalchemy', 'sklearn', 'onnx', 'fsspec',"
         " 'safetensors', 'PIL', 'cloud_worker', 'dashboard', 'training', 'broker_config'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""The first quality gate: exposure, empty field, focus, each a score against a limit; it changes no pixel.
+"""Measures a capture for the gate: exposure, empty field, focus; it judges nothing and changes no pixel.
 
 All scores come from the grey image, in its levels (0 to 255):
 - exposure: the white level (95th percentile), and the shares of pixels clipped white and black;
@@ -15,11 +15,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
-
-from edge_device.outbox.rows import Refusal
-from service_runtime.settings import Settings
-from wire_protocol.json_messages import Reason
 
 #: Variance that white noise of variance 1 keeps in the band between sigma 1 and 2 px.
 _NOISE_IN_FINE_BAND = 0.0357
@@ -31,19 +26,6 @@ _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _WINDOW_PX = 256
 #: Fields smaller than this have no room for the coarse band.
 _LEAST_SIDE_PX = 32
-
-
-class GateSettings(Settings):
-    """Limits of the gate; the defaults pass the fields of three very different microscopes."""
-
-    enabled: bool = True
-    #: True sends what the gate would reject, marked `gate_override`.
-    override: bool = False
-    min_white_level: float = Field(default=80.0, ge=0, le=255)
-    max_clipped_white_percent: float = Field(default=40.0, ge=0, le=100)
-    max_clipped_black_percent: float = Field(default=20.0, ge=0, le=100)
-    min_contrast: float = Field(default=1.8, ge=0)
-    min_focus: float = Field(default=4.8, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,51 +54,6 @@ def measure(bgr: npt.NDArray[np.uint8]) -> Scores:
     if min(grey.shape) >= _LEAST_SIDE_PX:
         contrast, focus = _contrast_and_focus(_windows(np.asarray(grey, np.uint8)))
     return Scores(white_level, white / grey.size, black / grey.size, contrast, focus)
-
-
-def judge(scores: Scores, limits: GateSettings) -> Refusal | None:
-    """The first limit that is missed, in words with the next step, or None."""
-    s, g = scores, limits
-    if s.white_level < g.min_white_level:
-        return Refusal(
-            Reason.EXPOSURE,
-            f"Too dark: white level {s.white_level:.0f}, at least {g.min_white_level:.0f} needed."
-            " Raise the lamp or the exposure and take again.",
-            s.white_level,
-            g.min_white_level,
-        )
-    if s.clipped_white_percent > g.max_clipped_white_percent:
-        return _clipped("Too bright", "white", s.clipped_white_percent, g.max_clipped_white_percent)
-    if s.clipped_black_percent > g.max_clipped_black_percent:
-        return _clipped("Too dark", "black", s.clipped_black_percent, g.max_clipped_black_percent)
-    if s.contrast < g.min_contrast:
-        return Refusal(
-            Reason.EMPTY_FIELD,
-            f"Empty field: contrast {s.contrast:.1f}, at least {g.min_contrast:.1f} needed."
-            " Move to a field with cells and take again.",
-            s.contrast,
-            g.min_contrast,
-        )
-    if s.focus < g.min_focus:
-        return Refusal(
-            Reason.FOCUS,
-            f"Out of focus: score {s.focus:.1f}, at least {g.min_focus:.1f} needed."
-            " Refocus and take again.",
-            s.focus,
-            g.min_focus,
-        )
-    return None
-
-
-def _clipped(what: str, colour: str, score: float, limit: float) -> Refusal:
-    step = "Lower" if colour == "white" else "Raise"
-    return Refusal(
-        Reason.EXPOSURE,
-        f"{what}: {score:.0f} % of the field is plain {colour}, at most {limit:.0f} % allowed."
-        f" {step} the lamp or the exposure and take again.",
-        score,
-        limit,
-    )
 
 
 def _windows(grey: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:

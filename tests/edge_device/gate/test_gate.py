@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_device.quality import GateSettings, judge, measure
+from edge_device.gate import GateSettings, judge, measure
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from wire_protocol.json_messages import Reason
 
@@ -20,7 +20,7 @@ LIMITS = GateSettings()
 
 
 def reason(image: Image, limits: GateSettings = LIMITS) -> Reason | None:
-    refusal = judge(measure(image), limits)
+    refusal = judge(measure(image), limits).refusal
     return None if refusal is None else refusal.reason
 
 
@@ -110,7 +110,7 @@ def test_spoilt_real_fields_are_refused(
 
 
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
-    refusal = judge(measure(blurred(simulated[0])), LIMITS)
+    refusal = judge(measure(blurred(simulated[0])), LIMITS).refusal
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
     expected = f"Out of focus: score {refusal.score:.1f}, at least 4.8 needed."
     assert refusal.text == f"{expected} Refocus and take again."

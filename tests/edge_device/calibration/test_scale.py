@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_device.scale import RED_CELL_UM, ScaleUnknownError, estimate_um_per_px
+from edge_device.calibration.scale import RED_CELL_UM, ScaleUnknownError, estimate_um_per_px
 from edge_device.simulator.field import render_field
 from edge_device.simulator.slide import draw_slide
 
