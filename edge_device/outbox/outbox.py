@@ -54,7 +54,7 @@ class Outbox:
             raise OutboxError(f"{folder}: another agent has this outbox open") from error
         self.folder = folder
         try:
-            self.db: sqlite3.Connection = open_database(folder)
+            self.db: sqlite3.Connection = open_database(folder, step)
         except BaseException:
             self._lock.close()
             raise
@@ -147,6 +147,9 @@ class Outbox:
             "limit": None if refusal is None else refusal.limit,
             "source": capture.source,
             "bytes_held": content is not None,
+            "override_reason": capture.override_reason,
+            "warnings": " ".join(capture.warnings),
+            "flat_field": capture.flat_field,
         }
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join("?" for _ in values)

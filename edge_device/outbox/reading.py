@@ -42,6 +42,11 @@ def row_from(row: sqlite3.Row) -> OutboxRow:
         refusal=_refusal(row),
         source=row["source"],
         bytes_held=bool(row["bytes_held"]),
+        override_reason=row["override_reason"],
+        warnings=tuple(row["warnings"].split()),
+        flat_field=row["flat_field"],
+        copy_of=row["copy_of"] or "",
+        sent_again_as=row["sent_again_as"] or "",
     )
 
 

@@ -52,6 +52,12 @@ class NewCapture:
     refusal: Refusal | None = None
     sha256: str = ""
     size_bytes: int = 0
+    #: Why a person sends what the gate refused; "" where nobody did.
+    override_reason: str = ""
+    #: Names of the gate's warnings that did not stop the capture.
+    warnings: tuple[str, ...] = ()
+    #: Version of the flat field that corrected the pixels; 0 for none.
+    flat_field: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,13 @@ class OutboxRow:
     refusal: Refusal | None
     source: str
     bytes_held: bool
+    override_reason: str = ""
+    warnings: tuple[str, ...] = ()
+    flat_field: int = 0
+    #: The refused image whose bytes these are, sent all the same ("send anyway").
+    copy_of: str = ""
+    #: The image that carries this refused one's bytes.
+    sent_again_as: str = ""
 
     def item(self) -> OutboxItem:
         """The row for the sender. A refused capture is never offered, so where its size or format

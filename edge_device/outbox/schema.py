@@ -1,9 +1,11 @@
-"""The outbox's tables and how the database is opened; it changes no row.
+"""The outbox's tables, how the database is opened, and how an older one is brought up to date; it changes no image.
 
 `images` is gapless in seq from the oldest tombstone on. `sources` outlives the rows, as a digest of
 each capture's key, so that a file that still lies in its folder is not captured a second time.
 Ages are counted on the outbox's own clock (`clock_s`, time that the agent ran): a Pi has no clock
 battery, and a wall clock that jumps must not free anything.
+
+`audit` is what people did to images and cases; `cases` and `refiles` belong to `edge_device.cases`.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edge_device.outbox.image_files import Step, no_step
 from service_runtime.boot import new_id
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DATABASE_NAME = "outbox.sqlite"
 
 _TABLES = """
@@ -50,14 +53,65 @@ CREATE TABLE images (
     operator TEXT NOT NULL DEFAULT '',
     source TEXT NOT NULL,
     bytes_held INTEGER NOT NULL,
-    recorded_clock_s REAL
+    recorded_clock_s REAL,
+    override_reason TEXT NOT NULL DEFAULT '',
+    warnings TEXT NOT NULL DEFAULT '',
+    flat_field INTEGER NOT NULL DEFAULT 0,
+    copy_of TEXT,
+    sent_again_as TEXT
 ) STRICT;
-CREATE INDEX images_by_state ON images (state, bytes_held, size_bytes, seq);
-CREATE INDEX images_to_free ON images (recorded_clock_s) WHERE recorded_clock_s IS NOT NULL;
 CREATE TABLE sources (key_sha256 BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE replies (
     command_id TEXT PRIMARY KEY, payload BLOB NOT NULL, clock_s REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+"""
+
+#: The same for a new outbox and for one that was brought up from version 1.
+_SINCE_2 = """
+CREATE INDEX images_by_state ON images (state, seq);
+CREATE INDEX images_to_free ON images (outcome, recorded_clock_s)
+    WHERE bytes_held AND recorded_clock_s IS NOT NULL;
+CREATE INDEX images_to_forget ON images (recorded_clock_s)
+    WHERE NOT bytes_held AND recorded_clock_s IS NOT NULL;
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    clock_s REAL NOT NULL,
+    wall TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    action TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE cases (
+    case_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    opened_wall TEXT NOT NULL,
+    opened_clock_s REAL NOT NULL,
+    opened_by TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    closed_wall TEXT,
+    closed_by TEXT,
+    fields INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (case_id, number)
+) STRICT;
+CREATE TABLE refiles (
+    image_id TEXT PRIMARY KEY,
+    from_case TEXT NOT NULL,
+    to_case TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    wall TEXT NOT NULL,
+    acked INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+"""
+
+_FROM_1 = """
+ALTER TABLE images ADD COLUMN override_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE images ADD COLUMN warnings TEXT NOT NULL DEFAULT '';
+ALTER TABLE images ADD COLUMN flat_field INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN copy_of TEXT;
+ALTER TABLE images ADD COLUMN sent_again_as TEXT;
+DROP INDEX images_by_state;
+DROP INDEX images_to_free;
 """
 
 
@@ -65,19 +119,19 @@ class OutboxError(Exception):
     """The outbox cannot be opened; the message says which and why."""
 
 
-def open_database(folder: Path) -> sqlite3.Connection:
+def open_database(folder: Path, step: Step = no_step) -> sqlite3.Connection:
     """The database in `folder`, made if it is not there; raises OutboxError for another version."""
     connection = sqlite3.connect(
         folder / DATABASE_NAME, isolation_level=None, check_same_thread=False
     )
     try:
-        return _prepare(connection, folder)
+        return _prepare(connection, folder, step)
     except BaseException:
         connection.close()
         raise
 
 
-def _prepare(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
+def _prepare(connection: sqlite3.Connection, folder: Path, step: Step) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -86,7 +140,10 @@ def _prepare(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection
     connection.execute("PRAGMA busy_timeout = 5000")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        _create(connection)
+        first = f"INSERT INTO meta VALUES (1, '{new_id()}', 1, 0.0, '')"
+        _run(connection, f"{_TABLES}{_SINCE_2}{first}", step)
+    elif version == 1:
+        _run(connection, f"{_FROM_1}{_SINCE_2}", step)
     elif version != SCHEMA_VERSION:
         raise OutboxError(
             f"{folder}: outbox version {version}, this program knows {SCHEMA_VERSION}"
@@ -106,12 +163,14 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    """All tables and the id in one transaction: a crash leaves none of it."""
+def _run(connection: sqlite3.Connection, statements: str, step: Step) -> None:
+    """All statements and the version in one transaction: a crash leaves none of it."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES.split(";"):
+    for statement in statements.split(";"):
         if statement.strip():
             connection.execute(statement)
-    connection.execute("INSERT INTO meta VALUES (1, ?, 1, 0.0, '')", (new_id(),))
+            step("schema_statement")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    step("schema_version")
     connection.execute("COMMIT")
+    step("schema_committed")
