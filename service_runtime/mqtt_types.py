@@ -168,4 +168,6 @@ class SessionOptions:
     #: TCP congestion control where the kernel has it ("bbr" on a device's lossy link).
     congestion: str | None = None
     connect_timeout_s: float = 10.0
+    #: Seconds since 1970 that have passed for certain: TLS goes by it where the clock is behind.
+    known_time_s: float = 0.0
     backoff_s: tuple[float, float] = (0.1, 10.0)

@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service_runtime.broker_settings import BrokerSettings
+from service_runtime.known_time import check_against
 from service_runtime.mqtt_types import (
     LOST,
     Connected,
@@ -257,6 +258,7 @@ class PahoLink:
         tls = self._broker.tls_context()
         if tls is not None:
             tls.sslsocket_class = _ClosingSocket
+            check_against(tls, self._options.known_time_s)
             client.tls_set_context(tls)
         if will is not None:
             properties = _properties(PacketTypes.WILLMESSAGE)

@@ -8,9 +8,13 @@ from service_runtime.mqtt_types import SessionOptions
 KEPT_SESSION_S = 24 * 3600
 
 
-def device_session(site: str, device: str, *, congestion: str | None = "bbr") -> SessionOptions:
+def device_session(
+    site: str, device: str, *, congestion: str | None = "bbr", known_time_s: float = 0.0
+) -> SessionOptions:
     """A microscope: clean start, nothing kept, so that no stale claim arrives after a cut."""
-    return SessionOptions(client_id=f"edge-{site}-{device}", congestion=congestion)
+    return SessionOptions(
+        client_id=f"edge-{site}-{device}", congestion=congestion, known_time_s=known_time_s
+    )
 
 
 def worker_session(worker: str) -> SessionOptions:
