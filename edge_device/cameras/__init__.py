@@ -9,7 +9,9 @@ from edge_device.cameras.folder import FolderCamera
 from edge_device.cameras.settings import (
     CameraSettings,
     FolderCameraSettings,
+    Picamera2CameraSettings,
     SimulatedCameraSettings,
+    V4l2CameraSettings,
 )
 from edge_device.cameras.shots import Camera, CameraError, Nothing, Shot, Unusable
 from edge_device.cameras.simulated import SimulatedCamera
@@ -24,6 +26,8 @@ def open_camera(
             return FolderCamera(settings, is_captured, max_bytes=max_bytes)
         case SimulatedCameraSettings():
             return SimulatedCamera(settings, is_captured)
+        case V4l2CameraSettings() | Picamera2CameraSettings():
+            raise CameraError(f"camera.kind: {settings.kind} is not built yet")
         case _:
             assert_never(settings)
 

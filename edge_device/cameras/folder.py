@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_device.cameras.settings import FolderCameraSettings
-from edge_device.cameras.shots import CameraError, Nothing, Shot, Unusable
+from edge_device.cameras.shots import CameraError, Nothing, Pixels, Shot, Unusable
 from edge_device.encode import too_large
 from edge_device.outbox.rows import Refusal
 from service_runtime.log import get_log
@@ -51,6 +51,8 @@ class FolderCamera:
         if not folder.is_dir():
             raise CameraError(f"camera.folder: no such folder: {folder}")
         self.poll_s = settings.poll_s
+        self.is_live = False
+        self.trouble = ""
         self._settings = settings
         self._folder = folder
         self._is_captured = is_captured
@@ -78,6 +80,10 @@ class FolderCamera:
             if isinstance(shot, Shot):
                 return shot
         return Nothing.EVER
+
+    def preview(self) -> Pixels | None:
+        """Files have no preview."""
+        return None
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -119,7 +125,8 @@ class FolderCamera:
             return Nothing.YET
         self._taken.add(key)
         self._seen.pop(path, None)
-        return Shot(f"{path}{suffix}", key, content)
+        inside = path.parent.relative_to(self._folder).as_posix()
+        return Shot(f"{path}{suffix}", key, content, folder="" if inside == "." else inside)
 
     def _is_settled(self, path: Path, version: _Version) -> bool:
         """Old enough by its own time, or unchanged while we watched for that long."""

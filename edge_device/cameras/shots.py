@@ -12,6 +12,12 @@ import numpy.typing as npt
 from edge_device.outbox.rows import Refusal
 
 
+#: 8-bit RGB, (H, W, 3).
+Pixels = npt.NDArray[np.uint8]
+#: The widest preview.
+PREVIEW_PX = 800
+
+
 @dataclass(frozen=True, slots=True)
 class Unusable:
     """A source that could not be taken in; it becomes a rejection and not a silent gap."""
@@ -22,15 +28,31 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
+class Sequence:
+    """How a picture came about: whether the view had come to rest, and which frame of a burst it is."""
+
+    #: Frames looked at while waiting for rest; 0 where nobody waited.
+    waited_frames: int
+    is_still: bool
+    #: The focus of each frame of the burst; the picture is frame `chosen` (from 0).
+    focus: tuple[float, ...]
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """One capture. `source` is for people and stays on the device; `source_key` is what makes two
-    captures the same one. Pixels are 8-bit RGB (H, W, 3)."""
+    captures the same one."""
 
     source: str
     source_key: str
-    content: bytes | npt.NDArray[np.uint8] | Unusable
+    content: bytes | Pixels | Unusable
     #: Where the camera knows its own scale.
     um_per_px: float | None = None
+    #: The file's folder relative to `camera.folder`, with forward slashes; "" where there is none.
+    folder: str = ""
+    #: Of a camera that waits for rest or takes bursts.
+    sequence: Sequence | None = None
 
 
 class Nothing(Enum):
@@ -47,12 +69,30 @@ class CameraError(Exception):
 
 
 class Camera(Protocol):
-    """A source of shots. Its methods may block and belong to the capture thread."""
+    """A source of shots. Its methods may block and belong to the capture thread.
+
+    One over a network (a microscope that serves HTTP) is a live camera like the others: what its
+    server does not answer in time is `trouble`, and no name here speaks of a local device.
+    """
 
     poll_s: float
+    #: Takes pictures on demand and has a preview; files do not.
+    is_live: bool
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no picture now, in words; "" while all is well. Any thread may ask."""
+        ...
 
     def take(self) -> Shot | Nothing:
-        """The next shot that was not captured before; raises CameraError where it cannot go on."""
+        """The next shot that was not captured before; raises CameraError where it cannot go on.
+
+        A live camera takes a picture of now; in trouble it gives YET and goes on trying.
+        """
+        ...
+
+    def preview(self) -> Pixels | None:
+        """What is before the camera, at most PREVIEW_PX wide; None where it has none now."""
         ...
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_device.cameras.settings import SimulatedCameraSettings
-from edge_device.cameras.shots import Nothing, Shot
+from edge_device.cameras.shots import Nothing, Pixels, Shot
 from edge_device.simulator import Slide, draw_slide, render_field, slide_seed
 
 #: Slides of the camera come from a stream of their own, never from those that models train on.
@@ -19,6 +19,8 @@ class SimulatedCamera:
         self, settings: SimulatedCameraSettings, is_captured: Callable[[str], bool]
     ) -> None:
         self.poll_s = 1.0
+        self.is_live = True
+        self.trouble = ""
         self._settings = settings
         self._is_captured = is_captured
         self._frame = 0
@@ -46,6 +48,10 @@ class SimulatedCamera:
             source = f"simulated:seed{s.seed}:{kind}:slide{number}:field{field}"
             return Shot(source, key, rendered.image, s.um_per_px)
         return Nothing.EVER
+
+    def preview(self) -> Pixels | None:
+        """Nothing before the first field."""
+        return None
 
     def close(self) -> None:
         """Nothing is held open."""
