@@ -74,7 +74,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _with_job(arguments: list[str]) -> list[str]:
+def with_job(arguments: list[str]) -> list[str]:
     """The arguments with the default job put in, for a command of several jobs that names none."""
     if not arguments or arguments[0] not in COMMANDS:
         return arguments
@@ -87,7 +87,7 @@ def _with_job(arguments: list[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
-    arguments = _with_job(list(sys.argv[1:] if argv is None else argv))
+    arguments = with_job(list(sys.argv[1:] if argv is None else argv))
     args = build_parser(arguments).parse_args(arguments)
     module = importlib.import_module(f"hemowire.commands.{args.command}")
     try:
