@@ -89,19 +89,25 @@ CREATE TABLE cases (
     opened_clock_s REAL NOT NULL,
     opened_by TEXT NOT NULL,
     operator TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    opened_ns INTEGER NOT NULL,
+    opened_seq INTEGER NOT NULL,
     closed_wall TEXT,
     closed_by TEXT,
     fields INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (case_id, number)
 ) STRICT;
 CREATE TABLE refiles (
-    image_id TEXT PRIMARY KEY,
+    refile_id TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
     from_case TEXT NOT NULL,
     to_case TEXT NOT NULL,
     operator TEXT NOT NULL,
     wall TEXT NOT NULL,
-    acked INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
+    store_id TEXT NOT NULL DEFAULT '',
+    UNIQUE (image_id, number)
+) STRICT;
 """
 
 _FROM_1 = """
