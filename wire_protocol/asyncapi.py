@@ -61,8 +61,13 @@ CHANNELS: Final[dict[Kind, Channel]] = {
     Kind.WORKLIST: Channel((j.JsonMessage,), 1, "Open cases by urgency.", True),
     Kind.THUMBNAIL: Channel((), 1, "JPEG bytes, before the diagnosis."),
     Kind.REJECTION: Channel((j.Rejection,), 1, "A capture that ends on the device."),
+    Kind.REFILE: Channel(
+        (j.Refile,), 1, "A field belongs to another case; said again until Refiled."
+    ),
     Kind.INQUIRY: Channel((m.Inquiry,), 1, "Which of these images do the records know?"),
-    Kind.RECORDED: Channel((m.Recorded, m.InquiryAnswer), 1, "After the commit, never before."),
+    Kind.RECORDED: Channel(
+        (m.Recorded, m.InquiryAnswer, m.Refiled), 1, "After the commit, never before."
+    ),
     Kind.REVIEW: Channel((j.Diagnosis,), 1, "After a person has signed."),
     Kind.REPORT: Channel((j.JsonMessage,), 1, "After a person has signed."),
     Kind.TRACE: Channel((j.TraceFragment,), 0, "One program's stamps of one image."),

@@ -41,6 +41,7 @@ KINDS: Final[dict[int, type[m.Message]]] = {
     0x30: m.Inquiry,
     0x31: m.Recorded,
     0x32: m.InquiryAnswer,
+    0x33: m.Refiled,
     0x40: m.ClockRequest,
     0x41: m.ClockReply,
 }

@@ -26,6 +26,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Site = Level
 Device = Level
 Worker = Level
+#: Who did something: the opaque name of an account, never a person's own.
+Operator = Level
 ImageId = Hex128
 OutboxId = Hex128
 StoreId = Hex128

@@ -21,6 +21,7 @@ from wire_protocol.ids import (
     ImageId,
     Incarnation,
     Level,
+    Operator,
     OutboxId,
     Sha256,
     Site,
@@ -185,6 +186,8 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     #: A worker refused the image with a word that is not in this list; the text has it.
     REFUSED = "refused"
+    #: The picture shows a slide's label and no field; it is never sent, a label may show a name.
+    SLIDE_LABEL = "slide_label"
 
 
 class Rejection(JsonMessage):
@@ -207,6 +210,27 @@ class Rejection(JsonMessage):
     outcome: Literal[Outcome.REJECTED, Outcome.DROPPED] = Outcome.REJECTED
     #: Who dropped it, where a person did.
     operator: str = ""
+
+
+class Refile(JsonMessage):
+    """A field belongs to another case than it was captured for: said again until `Refiled`.
+
+    `number` counts the changes of one image from 1: of several the highest stands, in whatever
+    order they arrive. The image may not be recorded yet, and its manifest may say either case.
+    """
+
+    SCHEMA = "hemowire.refile"
+
+    site: Site
+    device: Device
+    refile_id: Hex128
+    image_id: ImageId
+    outbox_id: OutboxId
+    number: int = Field(ge=1, le=2**31 - 1)
+    from_case: CaseId
+    to_case: CaseId
+    operator: Operator
+    refiled_at: WallTime
 
 
 class Urgency(StrEnum):
@@ -329,6 +353,7 @@ JSON_MESSAGES: Final[tuple[type[JsonMessage], ...]] = (
     Status,
     Health,
     Rejection,
+    Refile,
     Diagnosis,
     TraceFragment,
     Command,

@@ -197,6 +197,14 @@ class InquiryAnswer(_Message):
     unknown: tuple[ImageId, ...] = Field(default=(), max_length=MAX_INQUIRY_IDS)
 
 
+class Refiled(_Message):
+    """The records keep this change of case durably; the device need not say it again."""
+
+    refile_id: Hex128
+    image_id: ImageId
+    store_id: StoreId
+
+
 # --- any <-> records, on clock/records and clock/{id} --------------------------------------------
 
 
@@ -221,6 +229,6 @@ class ClockReply(_Message):
 OfferMessage = Offer
 IngestMessage = Chunk | Probe | DeviceRelease
 TransferMessage = Claim | Busy | Unknown | WorkerRelease | Stored | Mismatch | Refused | Progress
-RecordsMessage = Inquiry | Recorded | InquiryAnswer
+RecordsMessage = Inquiry | Recorded | InquiryAnswer | Refiled
 ClockMessage = ClockRequest | ClockReply
 Message = OfferMessage | IngestMessage | TransferMessage | RecordsMessage | ClockMessage

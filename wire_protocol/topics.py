@@ -32,6 +32,7 @@ class Kind(StrEnum):
     WORKLIST = "worklist"
     THUMBNAIL = "thumbnail"
     REJECTION = "rejection"
+    REFILE = "refile"
     INQUIRY = "inquiry"
     RECORDED = "recorded"
     REVIEW = "review"
@@ -56,6 +57,7 @@ PATHS: Final[dict[Kind, str]] = {
     Kind.WORKLIST: "worklist/{site}",
     Kind.THUMBNAIL: "thumbnail/{site}/{device}/{image_id}",
     Kind.REJECTION: "rejection/{site}/{device}",
+    Kind.REFILE: "refile/{site}/{device}",
     Kind.INQUIRY: "inquiry/{device}",
     Kind.RECORDED: "recorded/{device}",
     Kind.REVIEW: "review/{site}",

@@ -129,6 +129,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
         known=st.lists(RECORDED, max_size=3).map(tuple),
         unknown=st.lists(HEX32, max_size=3).map(tuple),
     ),
+    m.Refiled: st.builds(m.Refiled, refile_id=HEX32, image_id=HEX32, store_id=HEX32),
     m.ClockRequest: st.builds(m.ClockRequest, requester=LEVEL, boot_id=HEX32, sent_ns=COUNT),
     m.ClockReply: st.builds(
         m.ClockReply,

@@ -18,6 +18,7 @@ from wire_protocol.json_messages import (
     Command,
     Diagnosis,
     JsonMessage,
+    Refile,
     Reply,
     Status,
     Urgency,
@@ -70,6 +71,46 @@ def test_fields_of_a_later_minor_version_are_kept() -> None:
     back = Diagnosis.from_bytes(json.dumps(fields).encode())
     assert as_dict(back)["slide_age_days"] == 3
     assert as_dict(back)["tags"] == ["a", {"b": 1}]
+
+
+def refile(**more: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "schema": "hemowire.refile",
+        "version": 1,
+        "site": "lab-1",
+        "device": "scope-1",
+        "refile_id": ID,
+        "image_id": ID,
+        "outbox_id": ID,
+        "number": 1,
+        "from_case": "unfiled",
+        "to_case": "C7F3K2",
+        "operator": "tech-04",
+        "refiled_at": "2026-11-21T09:14:03.120Z",
+    }
+    return fields | more
+
+
+def test_a_refile_comes_back_as_it_was() -> None:
+    sent = Refile.from_bytes(json.dumps(refile()).encode())
+    assert Refile.from_bytes(sent.to_bytes()) == sent
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("to_case", "Anna Meier"),
+        ("from_case", ""),
+        ("operator", "Dr. Anna Meier"),
+        ("operator", ""),
+        ("number", 0),
+        ("refiled_at", "yesterday"),
+        ("refile_id", "1"),
+    ],
+)
+def test_a_refile_names_nobody_and_counts_from_one(field: str, value: object) -> None:
+    with pytest.raises(PeerError, match=f"hemowire.refile.{field}"):
+        Refile.from_bytes(json.dumps(refile(**{field: value})).encode())
 
 
 def test_a_newer_major_version_is_refused_by_name() -> None:
