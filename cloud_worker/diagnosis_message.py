@@ -48,6 +48,7 @@ def diagnosis_message(
         white_cells=white_cells,
         synthetic=card.training_data.kind == "synthetic",
         gate_override=manifest.gate_override,
+        override_reason=manifest.override_reason,
     )
     facts = {
         "text": text,
@@ -67,6 +68,7 @@ def diagnosis_message(
         "captured_at": manifest.captured_at,
         "latency_ms": latency_ms,
         "gate_override": manifest.gate_override,
+        "override_reason": manifest.override_reason,
         "site": origin.site,
         "device": origin.device,
         "outbox_id": manifest.outbox_id,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from cloud_worker.diagnosis import Decision
 from cloud_worker.models.card import ClassCard
 from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
-from wire_protocol.manifest import UNFILED
-from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, percent
+from wire_protocol.manifest import UNFILED, OverrideReason
+from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, override_words, percent
 
-GATE_OVERRIDDEN = "Sent although the quality gate said no."
 LONGEST_TEXT = 400
 
 
@@ -22,6 +22,7 @@ def message_text(
     white_cells: int | None,
     synthetic: bool,
     gate_override: bool = False,
+    override_reason: OverrideReason | Literal[""] = "",
 ) -> str:
     """Finding, where it was seen, how far to trust it; at most 400 characters."""
     where = "Unfiled field" if case_id == UNFILED else f"Field of case {case_id}"
@@ -29,7 +30,7 @@ def message_text(
         where += f", {count_words(white_cells)}"
     tail = f" {where}."
     if gate_override:
-        tail += f" {GATE_OVERRIDDEN}"
+        tail += f" {override_words(override_reason)}"
     tail += " AI draft, not reviewed."
     if synthetic:
         tail += " Synthetic-trained."

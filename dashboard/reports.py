@@ -42,6 +42,8 @@ class Report:
     urgency: str
     urgency_rank: int
     text: str
+    gate_override: bool
+    override_reason: str
     case_id: str
     captured_at: str
     probabilities: dict[str, float | None]
@@ -96,6 +98,8 @@ def report_of_diagnosis(message: Diagnosis, site: str, device: str) -> Report:
         urgency=message.urgency.value,
         urgency_rank=URGENCY_RANK[message.urgency],
         text=message.text,
+        gate_override=message.gate_override,
+        override_reason=str(message.override_reason),
         case_id=message.case_id,
         captured_at=message.captured_at,
         probabilities=probabilities,
@@ -127,6 +131,8 @@ def report_of_rejection(message: Rejection, site: str, device: str) -> Report:
         urgency=Urgency.RETAKE.value,
         urgency_rank=URGENCY_RANK[Urgency.RETAKE],
         text=message.text,
+        gate_override=False,
+        override_reason="",
         case_id=message.case_id,
         captured_at=message.captured_at,
         probabilities={},

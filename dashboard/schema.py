@@ -18,11 +18,13 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-#: Raised when a column changes its meaning; an older or newer store is refused by name.
-SCHEMA_VERSION = 1
+#: Raised when a column changes its meaning or comes to a table; `migration` brings an older store up
+#: to it, a newer one is refused by name.
+SCHEMA_VERSION = 2
 
 #: SQLite fills an INTEGER PRIMARY KEY by itself, a BIGINT one it does not.
 _RowId = BigInteger().with_variant(Integer(), "sqlite")
@@ -89,6 +91,9 @@ class DiagnosisRow(Base):
     urgency: Mapped[str] = mapped_column(String(32))
     urgency_rank: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
+    #: The device's gate would have rejected the image; the operator's reason where there was one.
+    gate_override: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    override_reason: Mapped[str] = mapped_column(String(32), server_default="")
     probabilities: Mapped[dict[str, float | None]] = mapped_column(JSON)
     training_data: Mapped[str] = mapped_column(Text)
     worker: Mapped[str] = mapped_column(String(64))

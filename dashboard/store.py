@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 from dashboard.device_facts import DevicePresence, put_health, put_presence
 from dashboard.engine import StoreError, open_engine
 from dashboard.identity import ANSWERED, Ledger, Verdict
+from dashboard.migration import migrate
 from dashboard.reports import Report
 from dashboard.schema import SCHEMA_VERSION, Base, StoreRow
 from dashboard.store_rows import answer_inquiry, load_ledger, write_reports
@@ -145,11 +146,7 @@ def _create(engine: Engine, at: str) -> str:
         Base.metadata.create_all(connection)
         row = connection.execute(select(StoreRow.store_id, StoreRow.schema_version)).first()
         if row is not None:
-            if row.schema_version != SCHEMA_VERSION:
-                raise StoreError(
-                    f"records database {engine.url} has schema version {row.schema_version}; "
-                    f"this program speaks {SCHEMA_VERSION}"
-                )
+            migrate(connection, row.schema_version)
             return str(row.store_id)
         store_id = secrets.token_hex(16)
         connection.execute(

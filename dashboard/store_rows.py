@@ -82,6 +82,8 @@ def _diagnosis_values(report: Report, at: str) -> dict[str, object]:
         "urgency": report.urgency,
         "urgency_rank": report.urgency_rank,
         "text": report.text,
+        "gate_override": report.gate_override,
+        "override_reason": report.override_reason,
         "probabilities": report.probabilities,
         "training_data": report.training_data,
         "worker": report.worker,

@@ -19,8 +19,10 @@ from dashboard.words import (
     probability_words,
     urgency_mark,
     urgency_word,
+    with_override,
     with_warning,
 )
+from wire_protocol.json_messages import Diagnosis
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Narrower terminals show no case, device and probabilities; the text says what matters.
@@ -49,6 +51,13 @@ def age_s(entry: Entry, now_s: float, wall: datetime) -> float:
     return since_captured if since_it_came <= since_captured < 7 * 86_400 else since_it_came
 
 
+def said(message: Diagnosis) -> str:
+    """The message's own words, and that the gate was overridden where they leave it out."""
+    if not message.gate_override:
+        return message.text
+    return with_override(message.text, message.override_reason)
+
+
 def plain_line(entry: Entry) -> str:
     """Everything of a result in one line of text."""
     message = entry.message
@@ -59,7 +68,7 @@ def plain_line(entry: Entry) -> str:
         f"case {message.case_id}",
         f"image {message.image_id[-6:]}",
         message.status.value,
-        with_warning(message.text),
+        with_warning(said(message)),
     ]
     words = probability_words(message.probabilities())
     if words:
@@ -120,7 +129,7 @@ def _table(entries: Sequence[Entry], now_s: float, wall: datetime, *, is_wide: b
         table.add_column("probabilities", ratio=1)
     for entry in entries:
         message = entry.message
-        text = Text(printable(message.text))
+        text = Text(printable(said(message)))
         if entry.is_preview:
             text = Text("PREVIEW. ", style="italic") + text
         probabilities = Text(printable(probability_words(message.probabilities())))

@@ -8,7 +8,14 @@ from typing import Final
 from rich.text import Text
 
 from wire_protocol.json_messages import Urgency
-from wire_protocol.words import RESEARCH_USE_ONLY, class_word, percent
+from wire_protocol.manifest import OverrideReason
+from wire_protocol.words import (
+    GATE_OVERRIDDEN,
+    RESEARCH_USE_ONLY,
+    class_word,
+    override_words,
+    percent,
+)
 
 #: Word, shape and colour of each urgency: no one of them alone carries the meaning.
 _MARKS: Final[dict[str, tuple[str, str, str]]] = {
@@ -54,6 +61,11 @@ def age_words(seconds: float) -> str:
 def printable(text: str) -> str:
     """Without control characters: a message must not steer the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def with_override(text: str, reason: OverrideReason | str) -> str:
+    """The text of a field that the gate would have rejected, which says so, once."""
+    return text if GATE_OVERRIDDEN in text else f"{text} {override_words(reason)}"
 
 
 def with_warning(text: str) -> str:

@@ -19,7 +19,7 @@ from wire_protocol.ids import ATTEMPT_MAX
 from wire_protocol.manifest import Manifest
 
 MAJOR: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 VERSION: Final = MAJOR << 4 | MINOR
 CRC_BYTES: Final = 4
 MAX_PACKET_BYTES: Final = m.MAX_CHUNK_BYTES + 16 * 1024
@@ -45,6 +45,9 @@ KINDS: Final[dict[int, type[m.Message]]] = {
     0x40: m.ClockRequest,
     0x41: m.ClockReply,
 }
+#: Fields of version 1.0, for types that later minor versions appended to: a peer of 1.0 sends so
+#: many, and the defaults of the others say what was true of it.
+_FIRST_FIELDS: Final[dict[type[BaseModel], int]] = {Manifest: 16}
 _KIND_OF: Final = {message: kind for kind, message in KINDS.items()}
 
 
@@ -134,8 +137,9 @@ def _pack_value(value: Any) -> Any:
 
 def _model(kind: type[BaseModel], fields: tuple[Any, ...]) -> BaseModel:
     names = list(kind.model_fields)
-    if len(fields) < len(names):
-        raise PeerError(f"{kind.__name__}: {len(fields)} fields, {len(names)} needed")
+    needed = _FIRST_FIELDS.get(kind, len(names))
+    if len(fields) < needed:
+        raise PeerError(f"{kind.__name__}: {len(fields)} fields, {needed} needed")
     values = dict(zip(names, fields, strict=False))  # a newer minor version may append fields
     if kind is m.Offer and isinstance(values["manifest"], tuple):
         values["manifest"] = _model(Manifest, values["manifest"])

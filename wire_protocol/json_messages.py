@@ -27,7 +27,7 @@ from wire_protocol.ids import (
     Site,
     WallTime,
 )
-from wire_protocol.manifest import UNFILED, CaseId
+from wire_protocol.manifest import UNFILED, CaseId, OverrideReason
 from wire_protocol.messages import Outcome
 
 MAX_JSON_BYTES: Final = 64 * 1024
@@ -293,6 +293,8 @@ class Diagnosis(JsonMessage):
     latency_ms: float | None = None
     #: The device's quality gate would have rejected the image, and was told to send it anyway.
     gate_override: bool = False
+    #: The operator's reason for that, where a person gave one.
+    override_reason: OverrideReason | Literal[""] = ""
     site: Site
     device: Device
     outbox_id: OutboxId

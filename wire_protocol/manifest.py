@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from wire_protocol.ids import CASE_PATTERN, Hex128, ImageId, OutboxId, Sha256, WallTime
 
@@ -44,6 +44,17 @@ class ContentType(StrEnum):
     PNG = "image/png"
 
 
+class OverrideReason(StrEnum):
+    """Why an operator sends what the quality gate would have rejected; a closed list, because free
+    text would name patients."""
+
+    ONLY_FIELD = "only_field"
+    URGENT = "urgent"
+    RARE_FINDING = "rare_finding"
+    GATE_IS_WRONG = "gate_is_wrong"
+    TEACHING = "teaching"
+
+
 class Manifest(BaseModel):
     """Identity and facts of one captured image; fixed at capture, repeated in every offer."""
 
@@ -67,3 +78,11 @@ class Manifest(BaseModel):
     priority: Priority = Priority.ROUTINE
     #: True only where the quality gate would have rejected the image and it is sent anyway.
     gate_override: bool = False
+    #: The operator's reason, where a person decided that; a device may also be set to send all.
+    override_reason: OverrideReason | Literal[""] = ""
+
+    @model_validator(mode="after")
+    def _reason_needs_override(self) -> Self:
+        if self.override_reason and not self.gate_override:
+            raise ValueError("override_reason without gate_override")
+        return self

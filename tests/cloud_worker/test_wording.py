@@ -9,7 +9,7 @@ from cloud_worker.models.card import FORBIDDEN_WORDS
 from cloud_worker.refusal import Refusal
 from cloud_worker.wording import finding_words, message_text
 from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, Reason, Urgency
-from wire_protocol.manifest import Manifest
+from wire_protocol.manifest import Manifest, OverrideReason
 from wire_protocol.messages import Outcome
 
 pytestmark = pytest.mark.timeout(240)  # the first test exports the bundle it needs
@@ -36,7 +36,12 @@ def all_evidence() -> list[Evidence]:
     return [*(Evidence(p) for p in SURE.values()), *refused, *odd]
 
 
-def manifest(case_id: str = "C7F3K2", *, gate_override: bool = False) -> Manifest:
+def manifest(
+    case_id: str = "C7F3K2",
+    *,
+    gate_override: bool = False,
+    override_reason: OverrideReason | None = None,
+) -> Manifest:
     return Manifest.model_validate(
         {
             "image_id": "9f" * 16,
@@ -55,6 +60,7 @@ def manifest(case_id: str = "C7F3K2", *, gate_override: bool = False) -> Manifes
             "boot_id": "1b" * 16,
             "priority": "routine",
             "gate_override": gate_override,
+            "override_reason": override_reason or "",
         }
     )
 
@@ -111,10 +117,16 @@ def test_a_long_finding_never_pushes_the_warnings_out(resnet34_bundle: Bundle) -
     assert len(text) == 400 and text.endswith("Research use only.")
 
 
-def message(bundle: Bundle, evidence: Evidence, *, gate_override: bool = False) -> Diagnosis:
+def message(
+    bundle: Bundle,
+    evidence: Evidence,
+    *,
+    gate_override: bool = False,
+    override_reason: OverrideReason | None = None,
+) -> Diagnosis:
     return diagnosis_message(
         decision_on(bundle, evidence),
-        manifest(gate_override=gate_override),
+        manifest(gate_override=gate_override, override_reason=override_reason),
         bundle,
         engine_name="openvino-bf16",
         origin=Origin("lab1", "scope1", "w1", "00" * 8),
@@ -168,5 +180,11 @@ def test_a_field_that_the_gate_would_have_rejected_says_so_in_every_result(
         assert "Sent although the quality gate said no." in sent_anyway.text
         assert len(sent_anyway.text) <= 400 and sent_anyway.text.endswith("Research use only.")
         assert b'"gate_override":true' in sent_anyway.to_bytes()
+        urgent = message(
+            resnet34_bundle, evidence, gate_override=True, override_reason=OverrideReason.URGENT
+        )
+        assert "gate said no; operator's reason: urgent. AI draft" in urgent.text
+        assert len(urgent.text) <= 400 and urgent.text.endswith("Research use only.")
+        assert urgent.override_reason is OverrideReason.URGENT
         passed = message(resnet34_bundle, evidence)
         assert passed.gate_override is False and "gate" not in passed.text

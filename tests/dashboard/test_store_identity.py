@@ -257,6 +257,50 @@ def test_commits_are_synchronous_and_queries_use_indexes(
     assert all("SCAN image" not in row[3] for row in plan)
 
 
+def test_an_override_and_its_reason_are_recorded(url: str, store: RecordsStore) -> None:
+    commit(
+        store,
+        diagnosis(1),
+        diagnosis(2, gate_override=True),
+        diagnosis(3, gate_override=True, override_reason="urgent"),
+        rejection(4),
+    )
+    assert overrides(url) == [(0, ""), (1, ""), (1, "urgent"), (0, "")]
+
+
+def test_a_store_of_version_1_is_brought_up_with_the_overrides_of_its_messages(
+    url: str, store: RecordsStore
+) -> None:
+    commit(store, diagnosis(1), diagnosis(2, gate_override=True))
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE diagnosis DROP COLUMN gate_override"))
+        connection.execute(text("ALTER TABLE diagnosis DROP COLUMN override_reason"))
+        connection.execute(text("UPDATE store SET schema_version = 1"))
+    engine.dispose()
+    for _ in range(2):  # the second opening finds nothing to do
+        opened = RecordsStore(url, AT)
+        assert opened.store_id == store.store_id
+        opened.close()
+    assert overrides(url) == [(0, ""), (1, "")]
+    opened = RecordsStore(url, AT)
+    commit(opened, diagnosis(3, gate_override=True, override_reason="teaching"))
+    opened.close()
+    assert overrides(url)[-1] == (1, "teaching")
+
+
+def overrides(url: str) -> list[tuple[int, str]]:
+    """The columns of each diagnosis row, in order."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text("SELECT gate_override, override_reason FROM diagnosis ORDER BY id")
+        ).all()
+    engine.dispose()
+    return [(int(row[0]), str(row[1])) for row in rows]
+
+
 def test_a_store_of_another_schema_version_is_refused_by_name(
     url: str, store: RecordsStore
 ) -> None:

@@ -23,7 +23,7 @@ from rich.console import Console
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker
 from dashboard.watch_list import WatchList
 from dashboard.watch_screen import Drawn, plain_line, screen
-from dashboard.words import age_words, probability_words, with_warning
+from dashboard.words import age_words, probability_words, with_override, with_warning
 from service_runtime.mqtt_types import NO_SUBSCRIBERS, Message
 from tests.dashboard.clients import TOPICS, asynchronous, client, say
 from tests.dashboard.reports_for_tests import diagnosis, hex_id
@@ -35,7 +35,9 @@ from wire_protocol.json_messages import (
     Urgency,
     parse_json,
 )
+from wire_protocol.manifest import OverrideReason
 from wire_protocol.topics import Kind
+from wire_protocol.words import OVERRIDE_WORDS, override_words
 
 ROOT = Path(__file__).parents[2]
 WALL = datetime(2026, 11, 21, 9, 15, tzinfo=UTC)
@@ -98,6 +100,22 @@ def test_words() -> None:
     ]
     assert with_warning("Cannot say.") == "Cannot say. Research use only, not for diagnosis."
     assert with_warning("x. Research use only.") == "x. Research use only."
+
+
+def test_an_overridden_gate_and_the_operator_s_reason_stand_on_the_screen() -> None:
+    watched = WatchList(rows=10)
+    said = override_words(OverrideReason.RARE_FINDING)
+    assert said == "Sent although the quality gate said no; operator's reason: rare finding."
+    add(watched, diagnosis(1, gate_override=True, override_reason="rare_finding"))
+    add(watched, diagnosis(2, gate_override=True, override_reason="urgent", text=f"X. {said}"))
+    add(watched, diagnosis(3))
+    words = {e.message.seq: plain_line(e) for e in watched.in_order()}
+    assert said in words[2] and words[3].count("Sent although") == 1  # its own words, once
+    assert "Sent although" not in words[4]
+    lines, _ = lines_on(200, 40, watched)
+    assert "\n".join(lines).count("rare finding") == 2
+    assert with_override("Draft.", "") == "Draft. Sent although the quality gate said no."
+    assert set(OVERRIDE_WORDS) == set(OverrideReason)
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:

@@ -21,7 +21,8 @@ from wire_protocol.codec import (
     decode,
     encode,
 )
-from wire_protocol.manifest import ContentType, Manifest, Priority
+from wire_protocol.manifest import ContentType, Manifest, OverrideReason, Priority
+from wire_protocol.reference import examples
 
 HEX32 = st.text("0123456789abcdef", min_size=32, max_size=32)
 SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -40,6 +41,7 @@ def ranges(draw: st.DrawFn, end: int = 2**40) -> tuple[m.Range, ...]:
 
 @st.composite
 def manifests(draw: st.DrawFn, size: st.SearchStrategy[int] | None = None) -> Manifest:
+    overridden = draw(st.booleans())
     return Manifest(
         image_id=draw(HEX32),
         outbox_id=draw(HEX32),
@@ -56,7 +58,8 @@ def manifests(draw: st.DrawFn, size: st.SearchStrategy[int] | None = None) -> Ma
         captured_ns=draw(COUNT),
         boot_id=draw(HEX32),
         priority=draw(st.sampled_from(Priority)),
-        gate_override=draw(st.booleans()),
+        gate_override=overridden,
+        override_reason=draw(st.just("") | st.sampled_from(OverrideReason)) if overridden else "",
     )
 
 
@@ -236,6 +239,31 @@ def test_fields_that_a_later_minor_version_appends_are_ignored(
     assert decode(sealed(body)) == message
 
 
+@given(message=offers())
+def test_an_offer_of_version_1_0_has_no_reason_for_its_override(message: m.Offer) -> None:
+    packet = encode(message)
+    fields = msgpack.unpackb(packet[2:-4])
+    *of_1_0, reason = fields[1]
+    assert reason == message.manifest.override_reason
+    back = decode(sealed(b"\x10" + packet[1:2] + msgpack.packb([fields[0], of_1_0, *fields[2:]])))
+    assert isinstance(back, m.Offer)
+    assert back.manifest == message.manifest.model_copy(update={"override_reason": ""})
+    fewer = [fields[0], of_1_0[:-1], *fields[2:]]
+    with pytest.raises(PeerError, match="Manifest: 15 fields, 16 needed"):
+        decode(sealed(b"\x10" + packet[1:2] + msgpack.packb(fewer)))
+
+
+@pytest.mark.parametrize(("overridden", "reason"), [(False, "urgent"), (True, "because")])
+def test_a_reason_without_an_override_or_in_free_words_is_refused(
+    overridden: bool, reason: str
+) -> None:
+    offer = examples()["Offer"]
+    assert isinstance(offer, m.Offer)
+    facts = offer.manifest.model_dump()
+    with pytest.raises(ValueError, match="override_reason"):
+        Manifest(**(facts | {"gate_override": overridden, "override_reason": reason}))
+
+
 @pytest.mark.parametrize("major", [0, 2, 15])
 def test_another_major_version_is_refused_by_name(major: int) -> None:
     packet = encode(m.Unknown(attempt=1))
@@ -280,6 +308,7 @@ def test_an_offer_of_a_whole_chunk_fits_the_room_left_beside_it() -> None:
         boot_id="f" * 32,
         priority=Priority.ROUTINE,
         gate_override=True,
+        override_reason=max(OverrideReason, key=len),
     )
     offer = m.Offer(attempt=2**64 - 1, manifest=manifest, suspect=True, inline=data)
     assert len(encode(offer)) - len(data) < m.PACKET_OVERHEAD_BYTES

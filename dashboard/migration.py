@@ -1,0 +1,48 @@
+"""Brings the tables of an older records store up to this program's version; refuses one that is newer.
+
+It runs in the transaction that opens the store: an old store is changed whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection, select, text, update
+
+from dashboard.engine import StoreError
+from dashboard.schema import SCHEMA_VERSION, DiagnosisRow, StoreRow
+
+
+def migrate(connection: Connection, version: int) -> None:
+    """From `version` to SCHEMA_VERSION; raises StoreError where there is no way."""
+    if version == SCHEMA_VERSION:
+        return
+    if version != 1:
+        raise StoreError(
+            f"records database {connection.engine.url} has schema version {version}; "
+            f"this program speaks {SCHEMA_VERSION}"
+        )
+    _add_overrides(connection)
+    connection.execute(update(StoreRow).values(schema_version=SCHEMA_VERSION))
+
+
+def _add_overrides(connection: Connection) -> None:
+    """Version 2: the gate's override in columns; version 1 has it only in the kept messages."""
+    for column in (
+        "gate_override BOOLEAN NOT NULL DEFAULT FALSE",
+        "override_reason VARCHAR(32) NOT NULL DEFAULT ''",
+    ):
+        connection.execute(text(f"ALTER TABLE diagnosis ADD COLUMN {column}"))
+    overridden = [
+        row.id
+        for row in connection.execute(
+            select(DiagnosisRow.id, DiagnosisRow.body).where(
+                DiagnosisRow.body.contains('"gate_override": true', autoescape=True)
+            )
+        )
+        if json.loads(row.body).get("gate_override") is True
+    ]
+    for row_id in overridden:
+        connection.execute(
+            update(DiagnosisRow).where(DiagnosisRow.id == row_id).values(gate_override=True)
+        )
