@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 
 import cv2
 
+from edge_device.action_steps import Instruments
+from edge_device.actions import Actions
+from edge_device.calibration import load_calibration
 from edge_device.cameras import Camera, open_camera
-from edge_device.capture import Prepared
+from edge_device.capture import Pipeline, Prepared
 from edge_device.commands import Commands
 from edge_device.health import Reporter
 from edge_device.incoming import Incoming
 from edge_device.microscope import Microscope
-from edge_device.outbox import Outbox
+from edge_device.outbox import Outbox, OutboxRow
 from edge_device.outbox.memory import known_store, remember_store
 from edge_device.outbox.reading import CapturedSources
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
+from edge_device.overrides import changed, load_overrides
 from edge_device.owed import Owed
 from edge_device.settings import EdgeSettings
 from edge_device.transfer import Transfer
 from service_runtime.boot import new_id
+from service_runtime.clock import ClockExchange
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import (
@@ -42,6 +46,7 @@ from service_runtime.mqtt_types import (
     Presence,
 )
 from service_runtime.session_roles import device_session
+from service_runtime.systemd import Systemd
 from wire_protocol import json_messages as jm
 from wire_protocol import machine_io as io
 from wire_protocol.topics import Kind, Topics
@@ -54,12 +59,19 @@ _MESSAGES_AT_ONCE = 32
 _TOMBSTONES = 50_000
 
 
+class RestartAskedError(Exception):
+    """An operator wants the agent to start again; it has put its work away."""
+
+    exit_code = 75
+
+
 async def run_edge(
     settings: EdgeSettings, stop: asyncio.Event, *, exit_when_done: bool = False
 ) -> None:
     """Runs until `stop`, or until the camera is exhausted and all is recorded.
 
-    Raises OutboxError or CameraError before anything runs.
+    Raises OutboxError, CameraError or CalibrationError before anything runs, and RestartAskedError
+    at the end where that was asked for.
     """
     cv2.setNumThreads(1)  # one capture thread is enough; a pool would fight with everything else
     outbox = Outbox(settings.data_dir / "outbox")
@@ -69,6 +81,8 @@ async def run_edge(
         async with asyncio.TaskGroup() as tasks:
             agent = Agent(settings, outbox, camera, tasks)
             await agent.run(stop, exit_when_done=exit_when_done)
+        if agent.is_to_restart:
+            raise RestartAskedError("stopped, to be started again as an operator asked")
     finally:
         sources.close()
         outbox.close()
@@ -94,16 +108,27 @@ class Agent:
             device_session(settings.site, settings.device),
             Presence(topics.build(Kind.DEVICE_STATUS, **place), self._status),
         )
+        self.is_to_restart = False
         self._tasks = tasks
-        self._stopping = asyncio.Event()
         self._news = asyncio.Event()
         self._disk = OutboxThread(outbox)
         self._owed = Owed()
+        self._pipeline = Pipeline(settings, load_calibration(settings.data_dir))
+        self._pipeline.encode = changed(settings.encode, load_overrides(settings.data_dir))
         self._microscope = Microscope(
-            settings, camera, self._owed, stopping=self._stopping, on_change=self._changed
+            settings,
+            camera,
+            self._pipeline,
+            self._owed,
+            case_now=lambda: settings.case_id,
+            on_change=self._changed,
+        )
+        self._systemd = Systemd()
+        clock_topic = topics.build(Kind.CLOCK, peer="records")
+        self._clock = ClockExchange(
+            settings.device, lambda payload: self._session.send(clock_topic, payload, qos=0)
         )
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
-        self._is_exhausted = False
         self._keep_ended = False
         self._transfer = Transfer(
             settings,
@@ -112,24 +137,30 @@ class Agent:
             disk=self._disk,
             owed=self._owed,
             tasks=tasks,
+            clock=self._clock,
             on_settled=self._changed,
         )
         self._reporter = Reporter(settings, topics, self._session, self._disk)
+        self._actions = Actions(
+            Instruments(
+                settings,
+                self._microscope,
+                self._pipeline,
+                self._disk,
+                self._reporter,
+                self._changed,
+                self._restart,
+            )
+        )
         self._commands = Commands(
-            self._session,
-            self._disk,
-            topics.build(Kind.REPLY, **place),
-            {
-                "report": self._reporter.report,
-                "pause": partial(self._set_paused, True),
-                "resume": partial(self._set_paused, False),
-            },
+            self._session, self._disk, topics.build(Kind.REPLY, **place), self._actions
         )
         self._incoming = Incoming(
             topics,
             **place,
             tell=self._transfer.tell,
             on_store=self._on_store,
+            clock=self._clock,
             commands=self._commands,
         )
         self._store_id = known_store(outbox)
@@ -153,14 +184,18 @@ class Agent:
             "commit": self._disk.commit_changes(self._transfer.committed),
             "health": self._reporter.run(),
             "commands": self._commands.run(),
+            "clock": self._clock.run(),
+            "watchdog": self._systemd.watch(lambda: self._microscope.is_alive),
         }
         running = [self._tasks.create_task(job, name=name) for name, job in named.items()]
         capture = self._tasks.create_task(self._capture(), name="capture")
         keep = self._tasks.create_task(self._keep(), name="keep")
+        self._systemd.ready()
         try:
             await self._until_over(stop, exit_when_done=exit_when_done)
             self._log.info("stopping", owed=len(self._owed))
-            self._stopping.set()
+            self._systemd.stopping()
+            self._microscope.stop()
             self._disk.hurry()
             await asyncio.gather(capture, keep)
             await self._reporter.publish()
@@ -181,7 +216,6 @@ class Agent:
         """Capture, gate, encode."""
         while (prepared := await self._microscope.next()) is not None:
             await self._prepared.put(prepared)
-        self._is_exhausted = not self._stopping.is_set()
         await self._prepared.put(None)
 
     async def _keep(self) -> None:
@@ -198,28 +232,44 @@ class Agent:
                 rows = await self._disk.add([prepared.capture for prepared in batch])
             except DiskGivenUpError:  # a file is captured again at the next start
                 self._log.error("stopped_with_captures_not_kept", captures=len(batch))
+                for prepared in batch:
+                    if prepared.order is not None:
+                        prepared.order.fail("the disk refuses and the agent stops")
                 continue
             for prepared, row in zip(batch, rows, strict=True):
-                if prepared.scores is not None:
-                    self._reporter.last_scores = prepared.scores.by_name()
-                if row is None:
-                    self._log.warning("captured_before")
-                    continue
-                refusal = row.refusal
-                self._log.info(
-                    "captured",
-                    image_id=row.image_id,
-                    seq=row.seq,
-                    size_bytes=row.size_bytes,
-                    refused="" if refusal is None else refusal.text,
-                )
-                self._transfer.stamps.queued(
-                    row.image_id, prepared.stamps_ns, ends_here=refusal is not None
-                )
-                self._transfer.take(row)
+                self._kept(prepared, row)
             self._changed()
         self._keep_ended = True
         self._changed()
+
+    def _kept(self, prepared: Prepared, row: OutboxRow | None) -> None:
+        """This capture is on disk, or was before."""
+        scores = {} if prepared.scores is None else prepared.scores.by_name()
+        self._reporter.last_scores = scores or self._reporter.last_scores
+        if row is None:
+            self._log.warning("captured_before")
+            if prepared.order is not None:
+                prepared.order.came_to_nothing()
+                self._microscope.look()
+            return
+        refusal = row.refusal
+        words = "" if refusal is None else refusal.text
+        self._log.info(
+            "captured",
+            image_id=row.image_id,
+            seq=row.seq,
+            size_bytes=row.size_bytes,
+            refused=words,
+        )
+        ends_here = refusal is not None
+        self._transfer.stamps.queued(row.image_id, prepared.stamps_ns, ends_here=ends_here)
+        self._transfer.take(row)
+        if prepared.order is not None:
+            result = {"image_id": row.image_id, "seq": row.seq, "case_id": row.case_id}
+            warned = [warning.text for warning in prepared.warnings]
+            prepared.order.came_to(
+                result | {"refused": words, "warnings": warned, "scores": scores}
+            )
 
     async def _follow(self) -> None:
         """Offer, claim, chunks, recorded: what the broker says, in order, told to the transfer."""
@@ -235,9 +285,11 @@ class Agent:
                     except ConnectionLostError:
                         continue
                     self._transfer.connected(limits)
+                    self._clock.connected()
                     await self._reporter.publish()
                 case Disconnected():
                     self._incoming.forget_presence()
+                    self._clock.disconnected()
                     self._transfer.tell(io.Disconnected())
             in_a_row += 1
             if in_a_row % _MESSAGES_AT_ONCE == 0:
@@ -249,7 +301,7 @@ class Agent:
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             while not stop.is_set():
-                if exit_when_done and self._is_done():
+                if self.is_to_restart or (exit_when_done and self._is_done()):
                     return
                 self._news.clear()
                 news = asyncio.create_task(self._news.wait(), name="news")
@@ -259,12 +311,14 @@ class Agent:
             stopped.cancel()
 
     def _is_done(self) -> bool:
-        kept = self._is_exhausted and self._keep_ended
+        kept = self._microscope.is_exhausted and self._keep_ended
         return kept and len(self._owed) == 0 and self._disk.is_settled
 
     def _changed(self) -> None:
         self._news.set()
         self._reporter.changed()
+        if self._microscope.halted:
+            self._microscope.look()
         if self._microscope.halted != self._status.reason and self._session.is_connected:
             self._tasks.create_task(self._announce(self._status_now()), name="announce")
 
@@ -276,9 +330,9 @@ class Agent:
         with suppress(ConnectionLostError):
             await self._session.announce(status)
 
-    async def _set_paused(self, paused: bool) -> dict[str, object]:
-        self._microscope.paused = paused
-        return {"paused": paused}
+    def _restart(self) -> None:
+        self.is_to_restart = True
+        self._news.set()
 
     def _on_store(self, store_id: str) -> None:
         """Another records store than the last one may know less: ask about what it should have."""

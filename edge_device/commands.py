@@ -1,11 +1,14 @@
-"""Operators' commands to this device: every one is answered, a repeat gets the stored answer, none is run twice."""
+"""Operators' commands to this device: every one is answered, a repeat gets the stored answer, none is run twice.
+
+Who sent a command cannot be told from MQTT: where it matters the argument `operator` says it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
 
+from edge_device.actions import Actions
 from edge_device.outbox.memory import remember_reply, stored_reply
 from edge_device.outbox_thread import DISK_REFUSES, OutboxThread
 from service_runtime.log import get_log
@@ -19,24 +22,25 @@ _WAITING = 16
 #: Replies that a full disk would not take are remembered in memory, so many.
 _UNKEPT = 256
 
-Action = Callable[[], Awaitable[dict[str, Any]]]
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    command: Command
+    #: MQTT's correlation data, echoed with the reply; its response topic is not honoured.
+    correlation: bytes | None
 
 
 class Commands:
-    """Answers what arrives on the device's command topic; `actions` are the commands by name."""
+    """Answers what arrives on the device's command topic."""
 
     def __init__(
-        self,
-        session: MqttSession,
-        disk: OutboxThread,
-        reply_topic: str,
-        actions: dict[str, Action],
+        self, session: MqttSession, disk: OutboxThread, reply_topic: str, actions: Actions
     ) -> None:
         self._session = session
         self._disk = disk
         self._topic = reply_topic
         self._actions = actions
-        self._queue: asyncio.Queue[Command] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[_Asked] = asyncio.Queue(_WAITING)
         self._unkept: dict[str, bytes] = {}
         self._log = get_log("edge")
 
@@ -47,31 +51,33 @@ class Commands:
         except PeerError as error:
             self._log.warning("command_malformed", reason=str(error))
             return
+        asked = _Asked(command, message.correlation)
         if message.retain:
-            self._reply(_error(command, "a retained command is refused: it would be run again"))
+            self._reply(asked, "a retained command is refused: it would be run again")
             return
         try:
-            self._queue.put_nowait(command)
+            self._queue.put_nowait(asked)
         except asyncio.QueueFull:
-            self._reply(_error(command, f"busy: {_WAITING} commands wait"))
+            self._reply(asked, f"busy: {_WAITING} commands wait")
 
     async def run(self) -> None:
         """Answers one command after the other, for ever."""
         while True:
-            command = await self._queue.get()
+            asked = await self._queue.get()
+            command = asked.command
             try:
                 known = await self._known(command.command_id)
             except DISK_REFUSES as error:  # it may have been run: it is not run now
-                self._reply(_error(command, f"the outbox cannot be read: {error}"))
+                self._reply(asked, f"the outbox cannot be read: {error}")
                 continue
             if known is not None:
                 self._log.info("command_repeated", name=command.name)
-                self._session.send(self._topic, known)
+                self._send(known, asked)
                 continue
             reply = await self._run(command)
             payload = reply.to_bytes()
             await self._remember(command.command_id, payload)
-            self._session.send(self._topic, payload)
+            self._send(payload, asked)
             self._log.info("command", name=command.name, ok=reply.ok)
 
     async def _known(self, command_id: str) -> bytes | None:
@@ -91,20 +97,21 @@ class Commands:
                 del self._unkept[next(iter(self._unkept))]
 
     async def _run(self, command: Command) -> Reply:
-        action = self._actions.get(command.name)
-        if action is None:
-            return _error(command, f"unknown command; known: {', '.join(sorted(self._actions))}")
-        if command.arguments:
-            return _error(command, f"{command.name} takes no arguments")
-        try:
-            result = await action()
-        except DISK_REFUSES as error:
-            return _error(command, f"the disk refuses: {error}")
-        return Reply(command_id=command.command_id, name=command.name, ok=True, result=result)
+        given = dict(command.arguments)
+        operator = str(given.pop("operator", ""))
+        answer = await self._actions.run(command.name, given, operator=operator)
+        return Reply(
+            command_id=command.command_id,
+            name=command.name,
+            ok=answer.ok,
+            result=answer.result,
+            error=answer.error,
+        )
 
-    def _reply(self, reply: Reply) -> None:
-        self._session.send(self._topic, reply.to_bytes())
+    def _reply(self, asked: _Asked, error: str) -> None:
+        command = asked.command
+        reply = Reply(command_id=command.command_id, name=command.name, ok=False, error=error)
+        self._send(reply.to_bytes(), asked)
 
-
-def _error(command: Command, error: str) -> Reply:
-    return Reply(command_id=command.command_id, name=command.name, ok=False, error=error)
+    def _send(self, payload: bytes, asked: _Asked) -> None:
+        self._session.send(self._topic, payload, correlation=asked.correlation)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from edge_device.commands import Commands
+from service_runtime.clock import ClockExchange
 from service_runtime.log import get_log
 from service_runtime.mqtt_types import Message, Subscription
 from wire_protocol import codec
@@ -31,6 +32,7 @@ class Incoming:
         device: str,
         tell: Callable[[io.SenderEvent], None],
         on_store: Callable[[str], None],
+        clock: ClockExchange,
         commands: Commands,
     ) -> None:
         self.dropped: Counter[str] = Counter()
@@ -38,6 +40,7 @@ class Incoming:
         self._topics = topics
         self._tell = tell
         self._on_store = on_store
+        self._clock = clock
         self._commands = commands
         self._log = get_log("edge").bind(device=device)
         self._presence = PresenceBook()
@@ -49,6 +52,7 @@ class Incoming:
             Subscription(build(Kind.TRANSFER, device=self._device)),
             Subscription(build(Kind.RECORDED, device=self._device)),
             Subscription(build(Kind.COMMAND, site=self._site, device=self._device)),
+            Subscription(build(Kind.CLOCK, peer=self._device), qos=0),
             Subscription(self._topics.every(Kind.WORKER_STATUS)),
             Subscription(self._topics.every(Kind.RECORDS_STATUS)),
         ]
@@ -71,6 +75,9 @@ class Incoming:
                     self._records_status(parsed, message.payload)
                 case Kind.COMMAND:
                     self._commands.receive(message)
+                case Kind.CLOCK:
+                    if not self._clock.receive(message.payload, message.received_at_ns):
+                        self._drop("clock_not_asked", message.topic, "")
                 case _:
                     self._drop("unknown_topic", message.topic, "")
         except PeerError as error:

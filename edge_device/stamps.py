@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, wall_time
+from service_runtime.clock import ClockExchange
 from wire_protocol.json_messages import TraceFragment
 from wire_protocol.trace import Stage
 
@@ -14,8 +15,11 @@ _CAPTURE_STAGES = (Stage.SCHEDULED, Stage.CAPTURED, Stage.GATED, Stage.ENCODED, 
 class Stamps:
     """Stamps of the images that are on their way; `publish` gets each fragment."""
 
-    def __init__(self, device: str, publish: Callable[[TraceFragment], None]) -> None:
+    def __init__(
+        self, device: str, clock: ClockExchange, publish: Callable[[TraceFragment], None]
+    ) -> None:
         self._device = device
+        self._clock = clock
         self._publish = publish
         self._stamps: dict[str, dict[Stage, int]] = {}
         self._attempts: dict[str, int] = {}
@@ -46,6 +50,7 @@ class Stamps:
 
     def _tell(self, image_id: str) -> None:
         attempt = self._attempts.get(image_id)
+        offset = self._clock.offset()
         self._publish(
             TraceFragment(
                 program="edge",
@@ -54,6 +59,8 @@ class Stamps:
                 attempt="" if attempt is None else f"{attempt:016x}",
                 boot_id=boot_id(),
                 stamps_ns={stage.value: at for stage, at in self._stamps[image_id].items()},
+                clock_offset_ns=None if offset is None else offset.offset_ns,
+                clock_error_ns=None if offset is None else offset.error_ns,
                 wall=wall_time(),
                 clock_synced=clock_is_synced(),
             )

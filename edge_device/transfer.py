@@ -16,6 +16,7 @@ from edge_device.rejections import refusal_for, rejection_of
 from edge_device.settings import EdgeSettings
 from edge_device.stamps import Stamps
 from service_runtime.boot import monotonic_s, new_attempt
+from service_runtime.clock import ClockExchange
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, LinkLimits
@@ -45,6 +46,7 @@ class Transfer:
         disk: OutboxThread,
         owed: Owed,
         tasks: asyncio.TaskGroup,
+        clock: ClockExchange,
         on_settled: Callable[[], None],
     ) -> None:
         self.sender = Sender(
@@ -56,7 +58,7 @@ class Transfer:
             settings=settings.transfer,
         )
         self.reader = ImageReader(disk.outbox.files, owed.sha256_of, self.tell, tasks)
-        self.stamps = Stamps(settings.device, self._publish_trace)
+        self.stamps = Stamps(settings.device, clock, self._publish_trace)
         self._session = session
         self._disk = disk
         self._owed = owed
@@ -80,6 +82,16 @@ class Transfer:
         self.tell(io.Queued(row.item()))
         if row.refusal is not None:
             self.publish_rejection(row)
+
+    def retry(self, row: OutboxRow) -> None:
+        """A person wants this row sent now, or its facts changed: the sender begins with it afresh."""
+        self.reader.forget(row.image_id)
+        self.tell(io.Withdrawn(row.image_id))
+        self.take(row)
+
+    def in_flight(self) -> frozenset[str]:
+        """Images that the sender has begun with."""
+        return self.sender.begun
 
     def ask_about(self, row: OutboxRow) -> None:
         """A tombstone, for another records store than the one that recorded it."""

@@ -186,7 +186,7 @@ async def test_commands_are_answered_and_a_repeat_gets_the_same_answer(
             assert report.ok and report.result["next_seq"] == 2
             assert await ask("report", first) == report, "uptime would differ if it ran again"
             unknown = await ask("explode", new_id())
-            assert not unknown.ok and "known: pause, report, resume" in unknown.error
+            assert not unknown.ok and "known: capture, pause" in unknown.error
             assert (await ask("pause", new_id())).result == {"paused": True}
             make_images(tmp_path / "in", 1)
             assert (await ask("resume", new_id())).result == {"paused": False}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_device.cameras.shots import Shot
-from edge_device.capture import prepare
+from edge_device.capture import Pipeline
 from edge_device.outbox.rows import NewCapture
 from edge_device.settings import EdgeSettings
 from service_runtime.broker_settings import BrokerSettings
@@ -27,7 +27,8 @@ def capture(content: bytes, tmp_path: Path, *, enabled: bool, override: bool) ->
             "broker": BrokerSettings(username="edge-scope-1"),
         }
     )
-    return prepare(Shot("field", "field", content), settings, scheduled_ns=1).capture
+    shot = Shot("field", "field", content)
+    return Pipeline(settings, None).prepare(shot, scheduled_ns=1, case_id="C7F3K2").capture
 
 
 def blurred(field: bytes) -> bytes:

@@ -29,6 +29,7 @@ def incoming(told: list[Any]) -> Incoming:
         device="scope-1",
         tell=told.append,
         on_store=told.append,
+        clock=None,  # type: ignore[arg-type]  # no clock's answer comes in these tests
         commands=None,  # type: ignore[arg-type]  # no command comes in these tests
     )
 
