@@ -36,6 +36,12 @@ class Owed:
         if debt is not None:
             self.held_bytes -= debt.held_bytes
 
+    def freed(self, image_id: str) -> None:
+        """Its bytes are not held any more; the outcome is still owed."""
+        debt = self._debts.get(image_id)
+        if debt is not None:
+            self.add(image_id, debt.sha256, 0)
+
     def sha256_of(self, image_id: str) -> str | None:
         """The digest of an image that is owed."""
         debt = self._debts.get(image_id)

@@ -10,6 +10,7 @@ from pydantic import Field
 from edge_device.cameras.settings import CameraSettings
 from edge_device.encode import EncodeSettings
 from edge_device.gate.settings import GateSettings
+from edge_device.outbox.settings import OutboxSettings
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.settings import Settings
 from wire_protocol.ids import Device, Site
@@ -17,16 +18,6 @@ from wire_protocol.machine_settings import SenderSettings
 from wire_protocol.manifest import UNFILED, CaseId, Priority
 
 Scale = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-
-
-class OutboxSettings(Settings):
-    """Bounds of the outbox; at a bound the capture stops and says so."""
-
-    #: Bytes that the records store does not have yet; recorded ones are freed before this is reached.
-    max_bytes: int = Field(default=8 * 1024**3, ge=1024**2)
-    max_images: int = Field(default=20_000, ge=1)
-    #: Free space that is left to the rest of the device.
-    min_free_bytes: int = Field(default=512 * 1024**2, ge=0)
 
 
 class EdgeSettings(Settings):

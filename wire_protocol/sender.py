@@ -137,6 +137,11 @@ class Sender:
         """Images this machine knows and whose outcome it does not."""
         return len(self._images)
 
+    @property
+    def begun(self) -> frozenset[str]:
+        """Images with an attempt under way."""
+        return frozenset(upload.manifest.image_id for upload in self._uploads.values())
+
     def state_of(self, image_id: str) -> OutboxState | None:
         """Where an image stands, None when it is not (or no longer) known here."""
         image = self._images.get(image_id)

@@ -3,14 +3,14 @@
 Files and not blobs in the database: the bytes are written to the card once instead of twice (log
 and checkpoint), freeing them gives the space back at once, and a long read never meets the writer.
 The price is the order that `write` keeps: temporary file, fsync, rename, fsync of the folder, and
-only then the row. What a crash leaves without a row is removed at the next opening.
+only then the row. What a crash leaves without one is cleared away at the next opening (`integrity`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 
 #: Called with the name of each step that was just done; tests end the process there.
@@ -76,17 +76,31 @@ class ImageFiles:
         self.path(image_id).unlink(missing_ok=True)
         self._temporary(image_id).unlink(missing_ok=True)
 
+    def link(self, existing: str, image_id: str) -> None:
+        """The same bytes under a second id, as a second name where the file system has such; call
+        `sync_folder` before the commit."""
+        try:
+            os.link(self.path(existing), self.path(image_id))
+        except FileExistsError:
+            raise
+        except OSError:
+            self.write(image_id, self.path(existing).read_bytes())
+        self._step("linked")
+
+    def sizes(self) -> dict[str, int]:
+        """Every file in the folder with its size."""
+        with os.scandir(self._folder) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries}
+
+    def move_away(self, name: str, folder: Path) -> None:
+        """Moves a file that is no image's into `folder`, durably."""
+        folder.mkdir(exist_ok=True)
+        (self._folder / name).rename(folder / name)
+        sync_folder(folder)
+        sync_folder(self._folder)
+
     def _temporary(self, image_id: str) -> Path:
         return self._folder / f"{image_id}.tmp"
-
-    def remove_all_but(self, held: Container[str]) -> int:
-        """Removes what no committed row holds; returns how many files that were."""
-        removed = 0
-        for path in self._folder.iterdir():
-            if path.name not in held:
-                path.unlink()
-                removed += 1
-        return removed
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_device.outbox.image_files import ImageFiles, Step, no_step, sync_folder
-from edge_device.outbox.reading import ROW_COLUMNS, row_from, source_digest, totals
+from edge_device.outbox.integrity import check_structure, damage_is_named, mend
+from edge_device.outbox.reading import ROW_COLUMNS, row_from, source_digest
 from edge_device.outbox.rows import (
     REFUSED,
     UNRECORDED,
@@ -27,6 +28,7 @@ from edge_device.outbox.rows import (
     Refusal,
 )
 from edge_device.outbox.schema import OutboxError, open_database
+from edge_device.outbox.tallies import begin_tallies, totals
 from service_runtime.boot import new_id
 from wire_protocol.machine_io import OutboxState, Persist
 
@@ -38,6 +40,12 @@ class OpeningReport:
     outbox_id: str
     was_made: bool
     files_removed: int
+    #: Files without a row, moved to `strays`.
+    strays: int = 0
+    #: Images whose row or file was damaged: they are quarantined, and their rejection is published.
+    damaged: int = 0
+    #: Whether the check of the database's structure came to its end in time.
+    is_checked: bool = True
 
 
 class Outbox:
@@ -46,25 +54,38 @@ class Outbox:
     def __init__(self, folder: Path, step: Step = no_step) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.step = step
+        self.folder = folder
         self._lock = (folder / "outbox.lock").open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
             raise OutboxError(f"{folder}: another agent has this outbox open") from error
-        self.folder = folder
         try:
-            self.db: sqlite3.Connection = open_database(folder, step)
+            with damage_is_named(folder):
+                self.db: sqlite3.Connection = open_database(folder, step)
+                self._open()
         except BaseException:
+            if hasattr(self, "db"):
+                self.db.close()
             self._lock.close()
             raise
-        self.files = ImageFiles(folder / "images", step)
-        sync_folder(folder)
+
+    def _open(self) -> None:
+        is_checked = check_structure(self.db)
+        begin_tallies(self.db)
+        self.files = ImageFiles(self.folder / "images", self.step)
+        sync_folder(self.folder)
         meta = self.one("SELECT outbox_id, next_seq FROM meta")
-        held = {row[0] for row in self.db.execute("SELECT image_id FROM images WHERE bytes_held")}
         self.outbox_id: str = meta["outbox_id"]
+        found = mend(self)
         self.opening = OpeningReport(
-            self.outbox_id, meta["next_seq"] == 1, self.files.remove_all_but(held)
+            outbox_id=self.outbox_id,
+            was_made=meta["next_seq"] == 1,
+            files_removed=found.files_removed,
+            strays=found.strays,
+            damaged=found.damaged,
+            is_checked=is_checked,
         )
 
     def close(self) -> None:
@@ -106,12 +127,12 @@ class Outbox:
                 self.db.execute("UPDATE meta SET next_seq = ?", (seq,))
                 self.step("rows_inserted")
         except BaseException:
-            self._remove_uncommitted([image_id for _, image_id in new])
+            self.remove_uncommitted([image_id for _, image_id in new])
             raise
         self.step("capture_committed")
         return [None if taken is None else self.row(taken[1]) for taken in fresh]
 
-    def _remove_uncommitted(self, image_ids: Iterable[str]) -> None:
+    def remove_uncommitted(self, image_ids: Iterable[str]) -> None:
         """Files that got no row go: a full disk is not filled further by every next try.
 
         Where the disk does not let us look or remove, the next opening does it.
@@ -153,7 +174,11 @@ class Outbox:
         }
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join("?" for _ in values)
-        self.db.execute(f"INSERT INTO images ({names}) VALUES ({marks})", tuple(values.values()))
+        self.db.execute(
+            f"INSERT INTO images ({names}, captured_clock_s)"
+            f" VALUES ({marks}, (SELECT clock_s FROM meta))",
+            tuple(values.values()),
+        )
         self.db.execute(
             "INSERT INTO sources VALUES (?, ?)", (source_digest(capture.source_key), seq)
         )

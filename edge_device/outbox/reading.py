@@ -1,4 +1,4 @@
-"""Rows, totals and snapshots out of the outbox's tables; it writes nothing."""
+"""Rows and snapshots out of the outbox's tables; it writes nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
-from edge_device.outbox.rows import OutboxRow, OutboxTotals, Refusal, Snapshot, SnapshotRow
+from edge_device.outbox.rows import OutboxRow, Refusal, Snapshot, SnapshotRow
 from edge_device.outbox.schema import open_to_read
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState
-from wire_protocol.manifest import ContentType, Priority
+from wire_protocol.manifest import ContentType, OverrideReason, Priority
 from wire_protocol.messages import Outcome
 
 ROW_COLUMNS = "*, (SELECT outbox_id FROM meta) AS outbox_id"
@@ -42,7 +42,7 @@ def row_from(row: sqlite3.Row) -> OutboxRow:
         refusal=_refusal(row),
         source=row["source"],
         bytes_held=bool(row["bytes_held"]),
-        override_reason=row["override_reason"],
+        override_reason=OverrideReason(row["override_reason"]) if row["override_reason"] else "",
         warnings=tuple(row["warnings"].split()),
         flat_field=row["flat_field"],
         copy_of=row["copy_of"] or "",
@@ -55,25 +55,6 @@ def _refusal(row: sqlite3.Row) -> Refusal | None:
     if not row["text"]:
         return None
     return Refusal(Reason(row["reason"]), row["text"], row["score"], row["limit"], row["operator"])
-
-
-def totals(connection: sqlite3.Connection) -> OutboxTotals:
-    """Counts and sizes by state."""
-    counts: dict[str, int] = {}
-    unrecorded_bytes = recorded_bytes = 0
-    oldest: int | None = None
-    for row in connection.execute(
-        "SELECT state, count(*) AS n, min(seq) AS oldest,"
-        " coalesce(sum(size_bytes) FILTER (WHERE bytes_held), 0) AS held FROM images GROUP BY state"
-    ):
-        counts[row["state"]] = row["n"]
-        if row["state"] == OutboxState.RECORDED:
-            recorded_bytes = row["held"]
-            continue
-        unrecorded_bytes += row["held"]
-        oldest = row["oldest"] if oldest is None else min(oldest, row["oldest"])
-    next_seq: int = connection.execute("SELECT next_seq FROM meta").fetchone()[0]
-    return OutboxTotals(next_seq, oldest, counts, unrecorded_bytes, recorded_bytes)
 
 
 def read_snapshot(folder: Path) -> Snapshot:

@@ -1,7 +1,7 @@
-"""Letting go of what the records store has: bytes after a day or when space is short, tombstones after 90 days.
+"""Letting go of what the records store has: bytes after a day, refused ones after 14, tombstones after 90.
 
-Nothing unrecorded is ever freed. Rows change first and files go after the commit: a crash between
-leaves a file without a row, which the next opening removes. With the bytes goes the source's name.
+Nothing unrecorded is ever freed here. Rows change first and files go after the commit: a crash between
+leaves a file that no row holds, which the next opening removes. With the bytes goes the source's name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from edge_device.outbox.outbox import Outbox
 
 RECORDED_KEPT_S = 24 * 3600.0
+#: What the gate or a worker refused stays longer: a person may look at it, or send it anyway.
+REJECTED_KEPT_S = 14 * 24 * 3600.0
 TOMBSTONE_KEPT_S = 90 * 24 * 3600.0
 #: Rows freed in one transaction.
 _BATCH = 500
@@ -31,14 +33,14 @@ def keep_house(
 ) -> Freed:
     """Advances the outbox's clock by `elapsed_s` of running time and frees what has aged.
 
-    Recorded bytes go early, oldest first, while the disk has less than `min_free_bytes` free or
-    the outbox holds more than `max_held_bytes`.
+    Recorded bytes go early, oldest first and refused ones among them, while the disk has less than
+    `min_free_bytes` free or the outbox holds more than `max_held_bytes`.
     """
     with outbox.transaction():
         outbox.db.execute("UPDATE meta SET clock_s = clock_s + ?", (elapsed_s,))
     images = size_bytes = 0
     while True:
-        count, size = _free_recorded(outbox, older_than_s=RECORDED_KEPT_S)
+        count, size = _free_recorded(outbox, _AGED, (RECORDED_KEPT_S, REJECTED_KEPT_S))
         images, size_bytes = images + count, size_bytes + size
         if count < _BATCH:
             break
@@ -50,23 +52,31 @@ def keep_house(
         )
         if wanted <= 0 or held.recorded_bytes == 0:
             break
-        count, size = _free_recorded(outbox, older_than_s=0.0, enough_bytes=wanted)
+        count, size = _free_recorded(outbox, _ANY, (), enough_bytes=wanted)
         images, size_bytes = images + count, size_bytes + size
     return Freed(images, size_bytes, _forget_tombstones(outbox))
 
 
+#: The index `images_to_free` answers each by itself.
+_FREEABLE = "SELECT image_id, size_bytes, recorded_clock_s, seq FROM images WHERE bytes_held"
+_AGED = (
+    f"{_FREEABLE} AND outcome = 'diagnosed'"
+    " AND recorded_clock_s <= (SELECT clock_s FROM meta) - ?"
+    f" UNION ALL {_FREEABLE} AND outcome <> 'diagnosed'"
+    " AND recorded_clock_s <= (SELECT clock_s FROM meta) - ?"
+)
+_ANY = f"{_FREEABLE} AND recorded_clock_s IS NOT NULL"
+
+
 def _free_recorded(
-    outbox: Outbox, *, older_than_s: float, enough_bytes: int | None = None
+    outbox: Outbox, query: str, values: tuple[float, ...], *, enough_bytes: int | None = None
 ) -> tuple[int, int]:
     """Frees the oldest recorded bytes, at most one batch; returns how many images and bytes."""
     chosen: list[str] = []
     size_bytes = 0
     with outbox.transaction():
         for row in outbox.db.execute(
-            "SELECT image_id, size_bytes FROM images"
-            " WHERE bytes_held AND recorded_clock_s <= (SELECT clock_s FROM meta) - ?"
-            " ORDER BY recorded_clock_s, seq LIMIT ?",
-            (older_than_s, _BATCH),
+            f"{query} ORDER BY recorded_clock_s, seq LIMIT {_BATCH}", values
         ).fetchall():
             if enough_bytes is not None and size_bytes >= enough_bytes:
                 break

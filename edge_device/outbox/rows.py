@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxItem, OutboxState
-from wire_protocol.manifest import MAX_IMAGE_BYTES, ContentType, Manifest, Priority
+from wire_protocol.manifest import (
+    MAX_IMAGE_BYTES,
+    ContentType,
+    Manifest,
+    OverrideReason,
+    Priority,
+)
 from wire_protocol.messages import Outcome
 
 #: States in which the outbox still owes the image to the records store.
@@ -53,7 +60,7 @@ class NewCapture:
     sha256: str = ""
     size_bytes: int = 0
     #: Why a person sends what the gate refused; "" where nobody did.
-    override_reason: str = ""
+    override_reason: OverrideReason | Literal[""] = ""
     #: Names of the gate's warnings that did not stop the capture.
     warnings: tuple[str, ...] = ()
     #: Version of the flat field that corrected the pixels; 0 for none.
@@ -86,7 +93,7 @@ class OutboxRow:
     refusal: Refusal | None
     source: str
     bytes_held: bool
-    override_reason: str = ""
+    override_reason: OverrideReason | Literal[""] = ""
     warnings: tuple[str, ...] = ()
     flat_field: int = 0
     #: The refused image whose bytes these are, sent all the same ("send anyway").
@@ -114,6 +121,7 @@ class OutboxRow:
             boot_id=self.boot_id,
             priority=self.priority,
             gate_override=self.gate_override,
+            override_reason=self.override_reason,
         )
         return OutboxItem(manifest, self.state, self.vanished)
 
@@ -149,6 +157,8 @@ class OutboxTotals:
     next_seq: int
     oldest_unrecorded_seq: int | None
     counts: dict[str, int]
+    #: Running time since the oldest image that is not recorded was captured; None where all are.
+    oldest_unrecorded_s: float | None
     #: Bytes that the records store does not have yet.
     unrecorded_bytes: int
     #: Bytes of recorded images that are still kept.

@@ -58,7 +58,8 @@ CREATE TABLE images (
     warnings TEXT NOT NULL DEFAULT '',
     flat_field INTEGER NOT NULL DEFAULT 0,
     copy_of TEXT,
-    sent_again_as TEXT
+    sent_again_as TEXT,
+    captured_clock_s REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE sources (key_sha256 BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE replies (
@@ -116,6 +117,8 @@ ALTER TABLE images ADD COLUMN warnings TEXT NOT NULL DEFAULT '';
 ALTER TABLE images ADD COLUMN flat_field INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE images ADD COLUMN copy_of TEXT;
 ALTER TABLE images ADD COLUMN sent_again_as TEXT;
+ALTER TABLE images ADD COLUMN captured_clock_s REAL NOT NULL DEFAULT 0;
+UPDATE images SET captured_clock_s = (SELECT clock_s FROM meta);
 DROP INDEX images_by_state;
 DROP INDEX images_to_free;
 """
