@@ -37,6 +37,7 @@ STRAYS: Final = "strays"
 #: Files without a row that are kept; the oldest go first.
 STRAYS_KEPT_BYTES: Final = 256 * 1024 * 1024
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TO_SEND: Final = (OutboxState.WAITING, OutboxState.SENDING, OutboxState.STORED)
 _EPOCH: Final = "1970-01-01T00:00:00.000Z"
 
 #: What a column that holds nonsense is set to; the row ends here, so only its identity matters.
@@ -110,15 +111,18 @@ def mend(outbox: Outbox) -> Mended:
     if broken:
         outbox.db.execute("REINDEX images")  # a flipped bit in a row is not in its index
     sizes = outbox.files.sizes()
-    with outbox.transaction():
-        for row, columns in broken:
-            _quarantine_broken(outbox, row, columns, sizes)
-        lost = _lose_files(outbox, sizes)
-        outbox.step("mended")
-    outbox.step("mended_committed")
+    lost = _without_file(outbox, sizes)
+    if broken or lost:  # a sound outbox opens on a full disk too: nothing is written then
+        with outbox.transaction():
+            for row, columns in broken:
+                _quarantine_broken(outbox, row, columns, sizes)
+            for row in lost:
+                _lose_file(outbox, row, sizes)
+            outbox.step("mended")
+        outbox.step("mended_committed")
     held = {row[0] for row in outbox.db.execute("SELECT image_id FROM images WHERE bytes_held")}
     removed, strays = _sweep(outbox, sizes.keys() - held)
-    return Mended(removed, strays, len(broken) + lost)
+    return Mended(removed, strays, len(broken) + sum(row["state"] in _TO_SEND for row in lost))
 
 
 def _broken_rows(outbox: Outbox) -> list[tuple[sqlite3.Row, list[str]]]:
@@ -173,29 +177,29 @@ def _quarantine_broken(
     outbox.db.execute(f"UPDATE images SET {names} WHERE seq = ?", (*values.values(), row["seq"]))
 
 
-def _lose_files(outbox: Outbox, sizes: dict[str, int]) -> int:
+def _without_file(outbox: Outbox, sizes: dict[str, int]) -> list[sqlite3.Row]:
     """Rows that hold bytes whose file is gone or has another size."""
-    lost = 0
-    query = "SELECT seq, image_id, size_bytes, state, operator FROM images WHERE bytes_held"
-    for row in outbox.db.execute(query).fetchall():
-        size = sizes.get(row["image_id"])
-        if size == row["size_bytes"]:
-            continue
-        if row["state"] in (OutboxState.WAITING, OutboxState.SENDING, OutboxState.STORED):
-            what = "is gone" if size is None else f"has {size} of {row['size_bytes']} bytes"
-            outbox.db.execute(
-                "UPDATE images SET state = ?, reason = ?, text = ? WHERE seq = ?",
-                (
-                    OutboxState.QUARANTINED,
-                    Reason.DAMAGED_ON_DEVICE,
-                    f"Damaged on the device: the file {what}. Take the field again.",
-                    row["seq"],
-                ),
-            )
-            lost += 1
-        if size is None:
-            outbox.db.execute("UPDATE images SET bytes_held = 0 WHERE seq = ?", (row["seq"],))
-    return lost
+    query = "SELECT seq, image_id, size_bytes, state FROM images WHERE bytes_held"
+    return [
+        row for row in outbox.db.execute(query) if sizes.get(row["image_id"]) != row["size_bytes"]
+    ]
+
+
+def _lose_file(outbox: Outbox, row: sqlite3.Row, sizes: dict[str, int]) -> None:
+    size = sizes.get(row["image_id"])
+    if row["state"] in _TO_SEND:
+        what = "is gone" if size is None else f"has {size} of {row['size_bytes']} bytes"
+        outbox.db.execute(
+            "UPDATE images SET state = ?, reason = ?, text = ? WHERE seq = ?",
+            (
+                OutboxState.QUARANTINED,
+                Reason.DAMAGED_ON_DEVICE,
+                f"Damaged on the device: the file {what}. Take the field again.",
+                row["seq"],
+            ),
+        )
+    if size is None:
+        outbox.db.execute("UPDATE images SET bytes_held = 0 WHERE seq = ?", (row["seq"],))
 
 
 def _sweep(outbox: Outbox, names: set[str]) -> tuple[int, int]:
