@@ -1,4 +1,4 @@
-"""How jobs of the command line talk to the agent that runs on this device, over its socket; nothing here waits for ever."""
+"""How jobs of the command line talk to the agent of this device, over its socket; nothing here waits for ever."""
 
 from __future__ import annotations
 

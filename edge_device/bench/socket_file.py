@@ -32,6 +32,7 @@ class SocketFile:
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / SOCKET_NAME
+        self._is_closed = False
         _check_folder(data_dir)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -51,6 +52,9 @@ class SocketFile:
 
     def close(self) -> None:
         """Closes the socket and removes its file, unless that is another one's by now."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.socket.close()
         try:
             if self.path.lstat().st_ino == self._inode:
