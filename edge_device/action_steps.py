@@ -13,7 +13,7 @@ from edge_device.health import Reporter
 from edge_device.microscope import Microscope
 from edge_device.orders import Order
 from edge_device.outbox_thread import OutboxThread
-from edge_device.overrides import Overrides, changed, save_overrides
+from edge_device.overrides import Overrides, save_overrides
 from edge_device.settings import EdgeSettings
 from wire_protocol.manifest import Priority
 
@@ -49,12 +49,10 @@ async def capture(on: Instruments, wanted: arguments.Capture, _operator: str) ->
         async with asyncio.timeout(wanted.within_s):
             await order.ended.wait()
     except TimeoutError:
-        on.microscope.withdraw(order)
         why = on.microscope.trouble or "the camera gave nothing"
-        on.microscope.withdraw(order)
-        order.error = f"not done within {wanted.within_s:g} s: {why}"
+        on.microscope.withdraw(order, f"not done within {wanted.within_s:g} s: {why}")
     except BaseException:
-        on.microscope.withdraw(order)
+        on.microscope.withdraw(order, "nobody waits for it")
         raise
     result = {"captures": order.results}
     if order.error:
@@ -88,11 +86,11 @@ async def set_quality(
     """Changes how the next pictures are encoded, over restarts too; without arguments, back to
     what edge.toml says."""
     overrides = Overrides(encode=wanted.model_dump(exclude_none=True))
-    encode = changed(on.settings.encode, overrides)
     await on.disk.call(lambda _outbox: save_overrides(on.settings.data_dir, overrides))
-    on.pipeline.encode = encode
+    on.pipeline.override(overrides)
     on.changed()
-    return {"overrides": overrides.encode, "encode": encode.model_dump(mode="json")}
+    encode = on.pipeline.encode.model_dump(mode="json")
+    return {"overrides": overrides.encode, "encode": encode}
 
 
 async def restart(on: Instruments, _none: arguments.Nothing, _operator: str) -> dict[str, Any]:

@@ -23,14 +23,14 @@ from edge_device.calibration import load_calibration
 from edge_device.cameras import Camera, open_camera
 from edge_device.capture import Pipeline, Prepared
 from edge_device.commands import Commands
-from edge_device.health import Reporter
+from edge_device.health import Reporter, Standing
 from edge_device.incoming import Incoming
 from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox, OutboxRow
 from edge_device.outbox.memory import known_store, remember_store
 from edge_device.outbox.reading import CapturedSources
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
-from edge_device.overrides import changed, load_overrides
+from edge_device.overrides import load_overrides
 from edge_device.owed import Owed
 from edge_device.settings import EdgeSettings
 from edge_device.transfer import Transfer
@@ -98,6 +98,7 @@ class Agent:
         camera: Camera,
         tasks: asyncio.TaskGroup,
     ) -> None:
+        self._settings = settings
         topics = Topics(settings.broker.root)
         place = {"site": settings.site, "device": settings.device}
         self._status = jm.Status(
@@ -113,8 +114,9 @@ class Agent:
         self._news = asyncio.Event()
         self._disk = OutboxThread(outbox)
         self._owed = Owed()
-        self._pipeline = Pipeline(settings, load_calibration(settings.data_dir))
-        self._pipeline.encode = changed(settings.encode, load_overrides(settings.data_dir))
+        self._pipeline = Pipeline(
+            settings, load_calibration(settings.data_dir), load_overrides(settings.data_dir)
+        )
         self._microscope = Microscope(
             settings,
             camera,
@@ -130,6 +132,7 @@ class Agent:
         )
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
         self._keep_ended = False
+        self._last_scores: dict[str, float] = {}
         self._transfer = Transfer(
             settings,
             topics,
@@ -140,7 +143,7 @@ class Agent:
             clock=self._clock,
             on_settled=self._changed,
         )
-        self._reporter = Reporter(settings, topics, self._session, self._disk)
+        self._reporter = Reporter(settings, topics, self._session, self._disk, self._standing)
         self._actions = Actions(
             Instruments(
                 settings,
@@ -234,7 +237,7 @@ class Agent:
                 self._log.error("stopped_with_captures_not_kept", captures=len(batch))
                 for prepared in batch:
                     if prepared.order is not None:
-                        prepared.order.fail("the disk refuses and the agent stops")
+                        prepared.order.give_up("the disk refuses and the agent stops")
                 continue
             for prepared, row in zip(batch, rows, strict=True):
                 self._kept(prepared, row)
@@ -245,7 +248,7 @@ class Agent:
     def _kept(self, prepared: Prepared, row: OutboxRow | None) -> None:
         """This capture is on disk, or was before."""
         scores = {} if prepared.scores is None else prepared.scores.by_name()
-        self._reporter.last_scores = scores or self._reporter.last_scores
+        self._last_scores = scores or self._last_scores
         if row is None:
             self._log.warning("captured_before")
             if prepared.order is not None:
@@ -329,6 +332,20 @@ class Agent:
     async def _announce(self, status: jm.Status) -> None:
         with suppress(ConnectionLostError):
             await self._session.announce(status)
+
+    def _standing(self) -> Standing:
+        offset = self._clock.offset()
+        calibration = self._pipeline.calibration
+        return Standing(
+            halted=self._microscope.halted,
+            case_id=self._settings.case_id,
+            last_scores=self._last_scores,
+            link_bytes_per_s=self._transfer.sender.pace.rate or None,
+            clock_offset_ns=None if offset is None else offset.offset_ns,
+            clock_error_ns=None if offset is None else offset.error_ns,
+            calibration_version=0 if calibration is None else calibration.version,
+            overrides=self._pipeline.overrides.encode,
+        )
 
     def _restart(self) -> None:
         self.is_to_restart = True

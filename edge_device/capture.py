@@ -18,6 +18,7 @@ from edge_device.encode import Encoded, Opened, encode, open_file, open_pixels
 from edge_device.gate import GateWarning, Scores, judge, measure
 from edge_device.orders import Order
 from edge_device.outbox.rows import NewCapture, Refusal
+from edge_device.overrides import Overrides, changed
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, wall_time
 from service_runtime.log import get_log
@@ -50,12 +51,22 @@ class PreviewPicture:
 
 
 class Pipeline:
-    """What happens to a shot, in order; `encode`, `gate` and the calibration may be changed."""
+    """What happens to a shot, in order; what operators override and the calibration may be changed."""
 
-    def __init__(self, settings: EdgeSettings, calibration: Calibration | None) -> None:
-        self.encode = settings.encode
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        calibration: Calibration | None = None,
+        overrides: Overrides | None = None,
+    ) -> None:
         self._settings = settings
         self.recalibrate(calibration)
+        self.override(overrides or Overrides())
+
+    def override(self, overrides: Overrides) -> None:
+        """How pictures are encoded from the next shot on."""
+        self.overrides = overrides
+        self.encode = changed(self._settings.encode, overrides)
 
     def recalibrate(self, calibration: Calibration | None) -> None:
         """The limits and the scale that hold from the next shot on."""

@@ -1,20 +1,29 @@
-"""The device's account of itself, on change and every few seconds, and the outbox's housekeeping beside it."""
+"""The device's account of itself, on change and every few seconds, and the outbox's housekeeping beside it.
+
+It is published and never written to disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from edge_device import computer
 from edge_device.outbox import Outbox
+from edge_device.outbox.limits import age_alarm
 from edge_device.outbox.retention import keep_house
 from edge_device.outbox_thread import OutboxThread
 from edge_device.settings import EdgeSettings
-from service_runtime.boot import boot_id, monotonic_s
+from service_runtime.boot import boot_id, clock_is_synced, monotonic_s
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from wire_protocol.json_messages import Health
+from wire_protocol.machine_io import OutboxState
+from wire_protocol.manifest import UNFILED
 from wire_protocol.topics import Kind, Topics
 
 #: Changes are told at most this often.
@@ -22,13 +31,35 @@ _LEAST_GAP_S = 1.0
 _HOUSEKEEPING_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the agent itself knows of how it stands; the names are those of Health."""
+
+    halted: str = ""
+    case_id: str = UNFILED
+    last_scores: dict[str, float] = field(default_factory=dict)
+    link_bytes_per_s: float | None = None
+    clock_offset_ns: int | None = None
+    clock_error_ns: int | None = None
+    flat_field_version: int = 0
+    calibration_version: int = 0
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
 class Reporter:
     """Publishes Health; `changed` is told of every step that an operator would want to see soon."""
 
     def __init__(
-        self, settings: EdgeSettings, topics: Topics, session: MqttSession, disk: OutboxThread
+        self,
+        settings: EdgeSettings,
+        topics: Topics,
+        session: MqttSession,
+        disk: OutboxThread,
+        standing: Callable[[], Standing],
     ) -> None:
-        self.last_scores: dict[str, float] = {}
+        #: The last account, None before the first.
+        self.last: Health | None = None
+        self._standing = standing
         self._settings = settings
         self._topic = topics.build(Kind.DEVICE_HEALTH, site=settings.site, device=settings.device)
         self._session = session
@@ -60,13 +91,15 @@ class Reporter:
 
     async def publish(self) -> None:
         """Says it now, where there is a connection and the disk can be read."""
-        health = await self._disk.if_possible(self._measure)
+        health = await self._disk.if_possible(partial(self._measure, self._standing()))
         if health is not None:
+            self.last = health
             self._session.send(self._topic, health.to_bytes())
 
-    def _measure(self, outbox: Outbox) -> Health:
+    def _measure(self, standing: Standing, outbox: Outbox) -> Health:
         """The account as it stands; on the writer thread."""
         totals = outbox.totals()
+        oldest_s = totals.oldest_unrecorded_s
         return Health(
             site=self._settings.site,
             device=self._settings.device,
@@ -78,12 +111,29 @@ class Reporter:
             disk_free_bytes=shutil.disk_usage(outbox.folder).free,
             boot_id=boot_id(),
             uptime_s=round(monotonic_s() - self._started_s, 3),
-            last_scores=dict(self.last_scores),
+            last_scores=standing.last_scores,
+            halted=standing.halted,
+            alarm=age_alarm(self._settings.outbox, totals),
+            case_id=standing.case_id,
+            oldest_waiting_s=None if oldest_s is None else round(oldest_s, 1),
+            damaged=totals.counts.get(OutboxState.QUARANTINED, 0),
+            memory_bytes=computer.memory_bytes(),
+            memory_available_bytes=computer.memory_available_bytes(),
+            cpu_temperature_c=computer.cpu_temperature_c(),
+            link_bytes_per_s=standing.link_bytes_per_s,
+            clock_offset_ns=standing.clock_offset_ns,
+            clock_error_ns=standing.clock_error_ns,
+            clock_synced=clock_is_synced(),
+            flat_field_version=standing.flat_field_version,
+            calibration_version=standing.calibration_version,
+            overrides=standing.overrides,
+            software=computer.software_version(),
         )
 
     async def report(self) -> dict[str, Any]:
         """Answer to the command `report`; raises where the disk cannot be read."""
-        return (await self._disk.call(self._measure)).model_dump(mode="json")
+        health = await self._disk.call(partial(self._measure, self._standing()))
+        return health.model_dump(mode="json")
 
     def _keep_house(self, elapsed_s: float, outbox: Outbox) -> None:
         limits = self._settings.outbox

@@ -98,9 +98,9 @@ class Microscope:
         self._orders.append(order)
         self._wake.set()
 
-    def withdraw(self, order: Order) -> None:
+    def withdraw(self, order: Order, reason: str) -> None:
         """Nobody waits for this order any more."""
-        order.fail("withdrawn")
+        order.give_up(reason)
         with suppress(ValueError):
             self._orders.remove(order)
 

@@ -27,20 +27,30 @@ class Order:
     @property
     def wants_more(self) -> bool:
         """Whether another picture is to be taken for it."""
-        return not self.ended.is_set() and self.taken < self.count
+        return not self.error and not self.ended.is_set() and self.taken < self.count
 
     def came_to(self, result: dict[str, Any]) -> None:
         """One picture is on disk, or was a label that opened a case."""
         self.results.append(result)
-        if len(self.results) >= self.count:
-            self.ended.set()
+        self._look()
 
     def came_to_nothing(self) -> None:
         """The camera gave a picture that the outbox has already: another is taken instead."""
         self.taken -= 1
+        self._look()
 
     def fail(self, error: str) -> None:
-        """No more pictures come."""
+        """No more pictures are taken; those on their way are waited for."""
+        self.error = self.error or error
+        self._look()
+
+    def give_up(self, error: str) -> None:
+        """Nobody waits any longer, whatever is on its way."""
         if not self.ended.is_set():
-            self.error = error
+            self.error = self.error or error
+            self.ended.set()
+
+    def _look(self) -> None:
+        wanted = self.taken if self.error else self.count
+        if len(self.results) >= wanted:
             self.ended.set()

@@ -163,6 +163,32 @@ class Health(JsonMessage):
     boot_id: Hex128
     uptime_s: float = Field(ge=0)
     last_scores: dict[str, float] = {}
+    #: Why nothing is captured now; "" while it goes on.
+    halted: str = ""
+    #: What a person should look into soon; "" while all is well.
+    alarm: str = ""
+    #: The case that the next capture belongs to.
+    case_id: CaseId = UNFILED
+    #: Since the oldest image that is not recorded was captured, in seconds that the agent ran.
+    oldest_waiting_s: float | None = None
+    #: Images whose row or bytes were found damaged on the device.
+    damaged: int = Field(default=0, ge=0)
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    cpu_temperature_c: float | None = None
+    #: The sender's estimate of what the link to the broker carries.
+    link_bytes_per_s: float | None = None
+    #: The device's monotonic clock plus this is the records store's, give or take the error.
+    clock_offset_ns: int | None = None
+    clock_error_ns: int | None = None
+    #: Whether the device's wall clock is disciplined.
+    clock_synced: bool = False
+    #: 0: nothing learned, or nothing measured.
+    flat_field_version: int = Field(default=0, ge=0)
+    calibration_version: int = Field(default=0, ge=0)
+    #: Settings that an operator changed while the agent ran.
+    overrides: dict[str, Any] = {}
+    software: str = ""
 
 
 class Reason(StrEnum):
@@ -321,7 +347,8 @@ class TraceFragment(JsonMessage):
     boot_id: Hex128
     #: Stage name to monotonic nanoseconds of `boot_id`.
     stamps_ns: dict[str, int]
-    #: When and where the clock was last compared with the records store's; empty if never.
+    #: These stamps plus the offset are on the records store's monotonic clock, give or take the
+    #: error; empty where the clocks were never compared.
     clock_offset_ns: int | None = None
     clock_error_ns: int | None = None
     wall: str = ""

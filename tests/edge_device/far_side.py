@@ -42,6 +42,8 @@ class FarSide:
         self.health: list[jm.Health] = []
         self.statuses: list[jm.Status] = []
         self.replies: list[jm.Reply] = []
+        #: MQTT's correlation data of each reply.
+        self.correlations: list[bytes | None] = []
         self.suspects: list[str] = []
         self.records_answer = True
         #: None is a normal put; else what the Receiver is told instead.
@@ -98,10 +100,18 @@ class FarSide:
         topic = self.topics.build(Kind.RECORDED, device=device)
         self._records.send(topic, codec.encode(known))
 
-    def command(self, site: str, device: str, payload: bytes, *, retain: bool = False) -> None:
+    def command(
+        self,
+        site: str,
+        device: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> None:
         """An operator's command."""
         topic = self.topics.build(Kind.COMMAND, site=site, device=device)
-        self._people[1].send(topic, payload, retain=retain, expiry_s=10)
+        self._people[1].send(topic, payload, retain=retain, expiry_s=10, correlation=correlation)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FarSide]:
@@ -188,6 +198,7 @@ class FarSide:
                 self.statuses.append(jm.Status.from_bytes(message.payload))
             case Kind.REPLY:
                 self.replies.append(jm.Reply.from_bytes(message.payload))
+                self.correlations.append(message.correlation)
 
     def _answer(self, inquiry: Inquiry, device: str) -> None:
         if not self.records_answer:
