@@ -196,27 +196,24 @@ class FlatField:
             is_cells = found is Unfit.NO_BACKGROUND and last is not None
             self._said = f"{found.value}: " + ("the last light's field" if is_cells else "as it is")
             return last if is_cells else None
-        self._light = next(
-            (p for p in reversed(self._profiles) if p.kind == kind and p.is_light_of(found)), None
-        )
-        nearest = min(usable, key=lambda p: p.distance(found), default=None)
+        near = [p for p in self._profiles if p.kind == kind and p.is_taught_by(found)]
+        self._light = min(near, key=lambda p: p.distance(found), default=None)
         learned = 0 if self._light is None else self._light.learned
+        so_far = f"{learned} frames of this light learned, {self._needed} needed"
+        nearest = min(usable, key=lambda p: p.distance(found), default=None)
         if nearest is None:
-            self._said = f"{learned} frames of this light learned, corrected from {self._needed}"
-            return None
-        if nearest.is_undone:
-            self._said = "undone: frames of this light stay as they are"
-            return nearest
-        if nearest.is_light_of(found):
-            assert nearest.version is not None
-            self._said = f"corrected; {nearest.learned} frames of this light learned"
+            self._said = f"{so_far}: as it is"
+        elif not nearest.corrects(found):
+            self._said = f"the light changed: {so_far}: as it is"
+            nearest = None
+        elif nearest.is_undone:
+            self._said = "undone: as it is"
+        elif self._light is None or self._light is nearest:
             self._light = nearest
-            return nearest
-        self._said = (
-            f"the light changed: {learned} frames of the new one learned, {self._needed} needed;"
-            " as it is meanwhile"
-        )
-        return None
+            self._said = f"corrected; {nearest.learned} frames of this light learned"
+        else:
+            self._said = f"corrected by a light near it; {so_far}"
+        return nearest
 
     @property
     def _needed(self) -> int:
@@ -224,7 +221,7 @@ class FlatField:
 
     def _light_of(self, kind: FrameKind, background: Background) -> Profile:
         """The nearest light that the frame can be of; a new one where there is none."""
-        same = [p for p in self._profiles if p.kind == kind and p.is_light_of(background)]
+        same = [p for p in self._profiles if p.kind == kind and p.is_taught_by(background)]
         if same:
             profile = min(same, key=lambda p: p.distance(background))
             self._profiles.remove(profile)

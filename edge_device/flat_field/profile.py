@@ -12,8 +12,9 @@ from edge_device.flat_field.background import Background, LogField, rms
 from edge_device.flat_field.settings import FlatFieldSettings
 from edge_device.flat_field.store import FrameKind, Version
 
-#: A frame belongs to a light when its shape is this near (rms of the logarithm) ...
-_SAME_SHAPE = 0.045
+#: A frame teaches a light when its shape is this near (rms of the logarithm; one light's frames
+#: differ by 0.01 to 0.02), and is corrected by the nearest one when it is that near ...
+_TEACHES, _CORRECTS = 0.03, 0.045
 #: ... and no channel's level differs by more than this (logarithm): stain tints the plasma a little.
 _SAME_LEVEL = 0.25
 #: The balance follows a frame's own background by at most this (logarithm): where cells fill the
@@ -25,7 +26,7 @@ _NEWS = 0.004
 _MEDIAN_EVERY = 8
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Profile:
     """One light of one kind of frame. `version` is what corrects; `shape` follows the frames."""
 
@@ -70,12 +71,18 @@ class Profile:
         """How far the frame's shape is from this light's (rms of the logarithm)."""
         return np.inf if self.shape is None else rms(background.shape - self.shape)
 
-    def is_light_of(self, background: Background) -> bool:
+    def is_taught_by(self, background: Background) -> bool:
         """Whether the frame was taken in this light."""
-        if self.shape is None or self.level is None:
+        return self._is_near(background, _TEACHES)
+
+    def corrects(self, background: Background) -> bool:
+        """Whether this light is near enough to the frame's to divide it out."""
+        return self._is_near(background, _CORRECTS)
+
+    def _is_near(self, background: Background, limit: float) -> bool:
+        if self.level is None or self.distance(background) > limit:
             return False
-        levels = np.abs(np.log(background.level / self.level)).max()
-        return self.distance(background) <= _SAME_SHAPE and float(levels) <= _SAME_LEVEL
+        return float(np.abs(np.log(background.level / self.level)).max()) <= _SAME_LEVEL
 
     def balance(self, background: Background | None) -> npt.NDArray[np.float32]:
         """The level to make white: the frame's own, kept near the one learned."""

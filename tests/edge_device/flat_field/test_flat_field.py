@@ -64,7 +64,7 @@ def test_frames_stay_as_they_are_until_enough_were_learned(tmp_path: Path) -> No
         assert field.version == 0
     assert field.state.learned_frames == 2
     assert field.state.needed_frames == 3
-    assert "2 frames of this light learned, corrected from 3" in field.state.said
+    assert "2 frames of this light learned, 3 needed: as it is" in field.state.said
     field.learn(frame(2))
     assert field.correct(frame(2)) is not frame(2)
     assert field.version == 1
