@@ -1,10 +1,11 @@
 """Image bytes to RGB pixels, with limits that are checked before a pixel is decoded.
 
-Reads JPEG and PNG. Grey becomes RGB, 16 bits become 8, transparency is laid over white (the bright
+Reads JPEG, PNG and still WebP. Grey becomes RGB, 16 bits become 8, transparency is laid over white (the bright
 field), each said in `converted`. EXIF orientation is ignored: pixels stay as the sensor gave them.
 Refuses, with a sentence for a person, everything else: other formats, files cut short or damaged,
-CMYK, and pictures over the limits (a decompression bomb is found by its header). What it cannot see
-is a JPEG whose middle was lost while its end is whole: the sha256 of the transfer guards that.
+CMYK, animations, and pictures over the limits (a decompression bomb is found by its header). What it cannot see
+is a JPEG whose middle was lost while its end is whole, or a damaged WebP (it has no checksums): the
+sha256 of the transfer guards that.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_worker.image_header import Encoding, Header, HeaderError, bare_png, read_header
 from cloud_worker.refusal import Refusal
+from wire_protocol.bare_image import bare_png, bare_webp
+from wire_protocol.image_header import Encoding, Header, read_header
+from wire_protocol.image_parts import HeaderError
 from wire_protocol.json_messages import Reason
 from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_PIXELS
 
@@ -84,7 +87,8 @@ def decode_image(data: bytes | bytearray, limits: DecodeLimits = DEFAULT_LIMITS)
     _check_size(header, limits)
     if header.encoding is Encoding.JPEG:
         return _jpeg(data, header)
-    return _png(data, header)
+    bare = bare_png(data) if header.encoding is Encoding.PNG else bare_webp(data)
+    return _samples(bare, header)
 
 
 def _check_size(header: Header, limits: DecodeLimits) -> None:
@@ -107,8 +111,9 @@ def _jpeg(data: bytes | bytearray, header: Header) -> Decoded:
     return Decoded(rgb, Encoding.JPEG, "grey to RGB" if header.channels == 1 else "")
 
 
-def _png(data: bytes | bytearray, header: Header) -> Decoded:
-    pixels = _pixels(bare_png(data), header, cv2.IMREAD_UNCHANGED)
+def _samples(bare: bytes, header: Header) -> Decoded:
+    """Of a PNG or WebP, with whatever channels and depth it has."""
+    pixels = _pixels(bare, header, cv2.IMREAD_UNCHANGED)
     converted: list[str] = []
     if pixels.dtype == np.uint16:
         pixels = (pixels // 257).astype(np.uint8)
@@ -124,7 +129,7 @@ def _png(data: bytes | bytearray, header: Header) -> Decoded:
         pixels = ((over_white + 127) // 255).astype(np.uint8)
         converted.append("transparency over white")
     rgb = np.ascontiguousarray(pixels[:, :, 2::-1], np.uint8)
-    return Decoded(rgb, Encoding.PNG, ", ".join(converted))
+    return Decoded(rgb, header.encoding, ", ".join(converted))
 
 
 def _pixels(data: bytes | bytearray, header: Header, how: int) -> NDArray[Any]:

@@ -1,29 +1,46 @@
-"""A capture becomes the JPEG or PNG that travels, and the pixels that the gate looks at; it judges no picture.
+"""A capture becomes the file that travels, and the pixels that the gate looks at; it judges no picture.
 
-Files that already are JPEG or PNG keep their pixels bit for bit and lose their metadata, segment by
-segment; one that lies on its side by EXIF is turned and encoded again. Everything else is decoded
-and encoded. Over a limit or undecodable is a refusal in words, never an exception to the caller.
+Files that already are JPEG, PNG or still WebP keep their pixels bit for bit and lose their
+metadata, part by part; a lossy WebP too, for encoding it again could only lose more. One that lies
+on its side by EXIF, of which only a region is wanted, or whose pixels were corrected, is encoded
+again, as camera pixels and all other formats are. Over a limit or undecodable is a refusal in
+words, never an exception to the caller.
+
+The order is open, correct (the flat field knows whole frames), `crop`, gate, `encode`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from edge_device import image_header, jpeg_segments, png_chunks
-from edge_device.jpeg_segments import MalformedImageError
+from edge_device.colour_profile import ColourProfile
+from edge_device.file_facts import read_facts
+from edge_device.other_formats import is_other_format, read_size
 from edge_device.outbox.rows import Refusal
 from service_runtime.settings import Settings
+from wire_protocol.bare_image import bare_image
+from wire_protocol.image_header import Encoding, read_header
+from wire_protocol.image_parts import HeaderError
 from wire_protocol.json_messages import Reason
 from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_PIXELS, MAX_SIDE_PX, ContentType
 
 Pixels = npt.NDArray[np.uint8]
+_TRAVELS = {
+    Encoding.JPEG: ContentType.JPEG,
+    Encoding.PNG: ContentType.PNG,
+    Encoding.WEBP: ContentType.WEBP,
+}
+_CHROMA = {
+    "420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
 _TURNS: dict[int, Callable[[Pixels], Any]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -35,16 +52,52 @@ _TURNS: dict[int, Callable[[Pixels], Any]] = {
 }
 
 
-class EncodeSettings(Settings):
-    """How camera pixels are encoded, and what is too large to take."""
+class Region(Settings):
+    """A part of the frame, in fractions of its width and height from the top left corner."""
 
-    format: Literal["jpeg", "png"] = "jpeg"
+    x: float = Field(default=0.0, ge=0, lt=1)
+    y: float = Field(default=0.0, ge=0, lt=1)
+    width: float = Field(default=1.0, gt=0, le=1)
+    height: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _lies_in_the_frame(self) -> Self:
+        # 0.7 + 0.3 is a little more than 1 to a computer.
+        if self.x + self.width > 1 + 1e-9 or self.y + self.height > 1 + 1e-9:
+            raise ValueError("the region must lie in the frame: x + width and y + height at most 1")
+        return self
+
+    def pixels_of(self, width_px: int, height_px: int) -> tuple[slice, slice]:
+        """(rows, columns) of a frame of that size; at least one pixel."""
+        return _span(self.y, self.height, height_px), _span(self.x, self.width, width_px)
+
+
+def _span(start: float, share: float, side_px: int) -> slice:
+    first = min(round(start * side_px), side_px - 1)
+    return slice(first, max(first + 1, min(round((start + share) * side_px), side_px)))
+
+
+class EncodeSettings(Settings):
+    """How camera pixels are encoded, and what is too large to take. WebP is lossless only."""
+
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
     jpeg_quality: int = Field(default=90, ge=1, le=100)
+    #: Of JPEG: "444" keeps a colour per pixel, "420" one for each 2 x 2 pixels.
+    chroma: Literal["420", "444"] = "420"
+    #: The part of the frame that is judged and sent; the whole where it is not given.
+    region: Region | None = None
     max_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1, le=MAX_IMAGE_BYTES)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
 
-Treatment = Literal["encoded", "stripped", "turned_and_encoded", "converted"]
+Treatment = Literal[
+    "encoded",
+    "stripped",
+    "turned_and_encoded",
+    "converted",
+    "cropped_and_encoded",
+    "corrected_and_encoded",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +108,8 @@ class Opened:
     treatment: Treatment
     stripped: bytes = b""
     content_type: ContentType | None = None
+    #: What the file said of its colours; its profile does not travel.
+    profile: ColourProfile = ColourProfile.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +134,35 @@ def open_file(data: bytes, settings: EncodeSettings) -> Opened | Refusal:
         return too_large(f"{len(data)} bytes", f"{settings.max_bytes} bytes")
     if not data:
         return _undecodable("the file is empty")
-    try:
-        if data.startswith(jpeg_segments.SOI):
-            return _open_whole(jpeg_segments.read_jpeg(data), ContentType.JPEG, settings)
-        if data.startswith(png_chunks.SIGNATURE):
-            return _open_whole(png_chunks.read_png(data), ContentType.PNG, settings)
-    except MalformedImageError as error:
-        return _undecodable(str(error))
-    size = image_header.read_size(data)
+    if not is_other_format(data):
+        return _open_whole(data, settings)
+    size = read_size(data)
     if size is None:
-        return _undecodable("it is not a JPEG, PNG, BMP, TIFF or WebP image")
+        return _undecodable("its header says no size")
     refusal = _over_limit(*size, settings)
     if refusal is not None:
         return refusal
     pixels = _decode(data)
     return _undecodable("its pixels are damaged") if pixels is None else Opened(pixels, "converted")
+
+
+def crop(opened: Opened, settings: EncodeSettings) -> Opened:
+    """The region of the settings, for gate and encoder alike; the same where it is the whole."""
+    height, width = opened.pixels.shape[:2]
+    if settings.region is None:
+        return opened
+    part = opened.pixels[settings.region.pixels_of(width, height)]
+    if part.shape == opened.pixels.shape:
+        return opened
+    cropped = np.ascontiguousarray(part)
+    return Opened(cropped, "cropped_and_encoded", profile=opened.profile)
+
+
+def reworked(opened: Opened, pixels: Pixels) -> Opened:
+    """With corrected pixels, so that the file's own bytes no longer travel; the same without any."""
+    if pixels is opened.pixels:
+        return opened
+    return Opened(pixels, "corrected_and_encoded", profile=opened.profile)
 
 
 def encode(opened: Opened, settings: EncodeSettings) -> Encoded | Refusal:
@@ -104,11 +173,7 @@ def encode(opened: Opened, settings: EncodeSettings) -> Encoded | Refusal:
     refusal = _over_limit(width, height, settings)
     if refusal is not None:
         return refusal
-    if settings.format == "png":
-        kind, suffix, options = ContentType.PNG, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    else:
-        options = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
-        kind, suffix = ContentType.JPEG, ".jpg"
+    kind, suffix, options = _how(settings)
     done, data = cv2.imencode(suffix, opened.pixels, options)
     if not done:
         return _undecodable("its pixels cannot be encoded")
@@ -125,21 +190,39 @@ def too_large(size: str, limit: str) -> Refusal:
     )
 
 
-def _open_whole(
-    facts: jpeg_segments.JpegFacts | png_chunks.PngFacts,
-    content_type: ContentType,
-    settings: EncodeSettings,
-) -> Opened | Refusal:
-    refusal = _over_limit(facts.width_px, facts.height_px, settings)
-    if refusal is not None:
-        return refusal
-    pixels = _decode(facts.stripped)
-    if pixels is None:
+def _how(settings: EncodeSettings) -> tuple[ContentType, str, list[int]]:
+    """OpenCV's suffix and options for camera pixels."""
+    match settings.format:
+        case "png":
+            return ContentType.PNG, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
+        case "webp":  # above 100 means lossless
+            return ContentType.WEBP, ".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]
+        case "jpeg":
+            return ContentType.JPEG, ".jpg", [
+                cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CHROMA[settings.chroma],
+                cv2.IMWRITE_JPEG_OPTIMIZE, 1,  # Huffman tables of its own: smaller, same pixels
+            ]  # fmt: skip
+
+
+def _open_whole(data: bytes, settings: EncodeSettings) -> Opened | Refusal:
+    """A file of a kind that travels."""
+    try:
+        header = read_header(data)
+        refusal = _over_limit(header.width_px, header.height_px, settings)
+        if refusal is not None:
+            return refusal
+        facts = read_facts(data, header.encoding)
+        bare = bare_image(data, header.encoding)
+    except HeaderError as error:
+        return _undecodable(str(error))
+    pixels = _decode(bare)
+    if pixels is None or pixels.shape[:2] != (header.height_px, header.width_px):
         return _undecodable("its pixels are damaged")
     if facts.orientation != 1:
         turned = np.ascontiguousarray(_TURNS[facts.orientation](pixels), np.uint8)
-        return Opened(turned, "turned_and_encoded")
-    return Opened(pixels, "stripped", facts.stripped, content_type)
+        return Opened(turned, "turned_and_encoded", profile=facts.profile)
+    return Opened(pixels, "stripped", bare, _TRAVELS[header.encoding], facts.profile)
 
 
 def _decode(data: bytes) -> Pixels | None:

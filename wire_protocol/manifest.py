@@ -42,6 +42,7 @@ class ContentType(StrEnum):
 
     JPEG = "image/jpeg"
     PNG = "image/png"
+    WEBP = "image/webp"
 
 
 class OverrideReason(StrEnum):

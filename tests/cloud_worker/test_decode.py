@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cloud_worker.decode import DecodeLimits, DecodeRefused, decode, decode_image
-from cloud_worker.image_header import Encoding, read_header
 from cloud_worker.refusal import Refusal
 from cloud_worker.settings import WorkerSettings
 from edge_device.encode import EncodeSettings
 from service_runtime.broker_settings import BrokerSettings
+from wire_protocol.image_header import Encoding, read_header
 from wire_protocol.json_messages import Reason
 
 
@@ -130,9 +130,52 @@ def test_text_named_jpg_and_an_empty_file_are_refused() -> None:
     assert "empty" in refused(b"")
 
 
-@pytest.mark.parametrize("encoding", ["TIFF", "BMP", "GIF", "WebP"])
+@pytest.mark.parametrize("encoding", ["TIFF", "BMP", "GIF"])
 def test_other_formats_are_refused_by_name(encoding: str) -> None:
     assert f"{encoding} is not read" in refused(saved(Image.fromarray(smooth()), encoding))
+
+
+def test_webp_pixels_come_back_exactly_or_as_pillow_decodes_them() -> None:
+    picture = Image.fromarray(smooth())
+    exact = decode_image(saved(picture, "WebP", lossless=True))
+    assert exact.encoding is Encoding.WEBP and exact.converted == ""
+    assert np.array_equal(exact.rgb, smooth())
+    lossy = saved(picture, "WebP", quality=80)
+    with Image.open(io.BytesIO(lossy)) as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    assert np.abs(decode_image(lossy).rgb.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("options", [{"lossless": True, "exact": True}, {"quality": 90}])
+def test_transparency_of_a_webp_is_laid_over_white(options: dict[str, object]) -> None:
+    rgba = np.dstack([smooth(), np.full((48, 64), 255, np.uint8)])
+    rgba[:16, :, 3] = 0
+    decoded = decode_image(saved(Image.fromarray(rgba), "WebP", **options))
+    assert decoded.converted == "transparency over white"
+    assert (decoded.rgb[:15] == 255).all() and not (decoded.rgb[20:] == 255).all()
+
+
+def test_an_animated_webp_is_refused_by_name() -> None:
+    frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
+    data = saved(frames[0], "WebP", save_all=True, append_images=frames[1:], lossless=True)
+    assert "an animated WebP holds no one picture" in refused(data)
+
+
+def test_a_webp_bomb_and_a_webp_cut_short_are_refused_by_their_headers() -> None:
+    side = (16_382 | 16_382 << 14).to_bytes(4, "little")
+    body = b"WEBPVP8L" + struct.pack("<I", 5) + b"\x2f" + side + b"\0"
+    bomb = b"RIFF" + struct.pack("<I", len(body)) + body
+    assert "16383 x 16383" in refused(bomb, reason=Reason.TOO_LARGE)
+    whole = saved(Image.fromarray(smooth()), "WebP", lossless=True)
+    assert "cut short" in refused(whole[:-9])
+
+
+def test_a_webp_that_is_damaged_inside_gets_an_answer() -> None:
+    whole = saved(Image.fromarray(smooth()), "WebP", lossless=True)
+    for at in range(30, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x55
+        assert isinstance(decode(bytes(damaged)), np.ndarray | Refusal)
 
 
 def test_a_decompression_bomb_is_refused_by_its_header() -> None:
