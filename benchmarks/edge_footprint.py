@@ -153,7 +153,7 @@ def as_markdown(found: Figures, args: argparse.Namespace) -> str:
 |---|---:|---:|
 {table}
 
-- Start to READY (connected, subscribed): median {found.starts_s[len(found.starts_s) // 2]:.2f} s of
+- Start to READY (outbox open, capturing): median {found.starts_s[len(found.starts_s) // 2]:.2f} s of
   {len(found.starts_s)}, slowest {found.starts_s[-1]:.2f} s.
 - Idle and connected, over {args.idle_s:.0f} s: {idle}.
 - Bytes written to disk per image byte over {args.count} images: {written}.
