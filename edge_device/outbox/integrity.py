@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_device.outbox.image_files import sync_folder
 from edge_device.outbox.reading import ROW_COLUMNS, row_from
-from edge_device.outbox.schema import OutboxError
+from edge_device.outbox.schema import DATABASE_NAME, OutboxError
 from service_runtime.boot import new_id
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState
@@ -36,7 +36,14 @@ CHECK_S: Final = 2.0
 STRAYS: Final = "strays"
 #: Files without a row that are kept; the oldest go first.
 STRAYS_KEPT_BYTES: Final = 256 * 1024 * 1024
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: What SQLite says of a file that is not what we wrote. SQLITE_ERROR stands for "unsupported file
+#: format" and missing tables, SQLITE_CONSTRAINT for rows that disagree with their own index.
+_DAMAGE: Final = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+)
 _TO_SEND: Final = (OutboxState.WAITING, OutboxState.SENDING, OutboxState.STORED)
 _EPOCH: Final = "1970-01-01T00:00:00.000Z"
 
@@ -77,13 +84,27 @@ def damage_is_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGE:
+        if not _is_damage(error, folder / DATABASE_NAME):
             raise
         raise OutboxError(
             f"{folder}: the outbox's database is damaged ({error}). Its images lie in"
             f" {folder / 'images'}. `hemowire edge outbox rescue` puts the damaged database aside"
             " and takes the images into a new one."
         ) from error
+
+
+def _is_damage(error: sqlite3.DatabaseError, path: Path) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:  # a version in its header that SQLite only reads
+        return os.access(path, os.W_OK)
+    return code in _DAMAGE
+
+
+def damaged(words: str) -> sqlite3.DatabaseError:
+    """The error that SQLite raises for a damaged file, in our words."""
+    error = sqlite3.DatabaseError(words)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def check_structure(connection: sqlite3.Connection, *, budget_s: float = CHECK_S) -> bool:
@@ -99,9 +120,7 @@ def check_structure(connection: sqlite3.Connection, *, budget_s: float = CHECK_S
     finally:
         connection.set_progress_handler(None, 0)
     if words != "ok":
-        broken = sqlite3.DatabaseError(words)
-        broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise broken
+        raise damaged(words)
     return True
 
 
@@ -111,7 +130,8 @@ def mend(outbox: Outbox) -> Mended:
     if broken:
         outbox.db.execute("REINDEX images")  # a flipped bit in a row is not in its index
     sizes = outbox.files.sizes()
-    lost = _without_file(outbox, sizes)
+    seqs = {row["seq"] for row, _ in broken}
+    lost = [row for row in _without_file(outbox, sizes) if row["seq"] not in seqs]
     if broken or lost:  # a sound outbox opens on a full disk too: nothing is written then
         with outbox.transaction():
             for row, columns in broken:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_device.outbox.image_files import ImageFiles, Step, no_step, sync_folder
-from edge_device.outbox.integrity import check_structure, damage_is_named, mend
+from edge_device.outbox.integrity import check_structure, damage_is_named, damaged, mend
 from edge_device.outbox.reading import ROW_COLUMNS, row_from, source_digest
 from edge_device.outbox.rows import (
     REFUSED,
@@ -73,12 +73,14 @@ class Outbox:
 
     def _open(self) -> None:
         is_checked = check_structure(self.db)
-        begin_tallies(self.db)
         self.files = ImageFiles(self.folder / "images", self.step)
         sync_folder(self.folder)
         meta = self.one("SELECT outbox_id, next_seq FROM meta")
+        if meta is None:
+            raise damaged("its own line is missing")
         self.outbox_id: str = meta["outbox_id"]
         found = mend(self)
+        begin_tallies(self.db)
         self.opening = OpeningReport(
             outbox_id=self.outbox_id,
             was_made=meta["next_seq"] == 1,

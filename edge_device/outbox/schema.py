@@ -141,7 +141,7 @@ def open_database(folder: Path, step: Step = no_step) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, folder: Path, step: Step) -> sqlite3.Connection:
-    connection.row_factory = sqlite3.Row
+    _read_rows(connection)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise OutboxError(f"{folder}: this file system cannot hold a write-ahead log ({mode})")
@@ -168,8 +168,18 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
     )
-    connection.row_factory = sqlite3.Row
+    _read_rows(connection)
     return connection
+
+
+def _read_rows(connection: sqlite3.Connection) -> None:
+    """Rows by name; text that is none any more is read as nonsense, which is noticed, not as an error."""
+    connection.row_factory = sqlite3.Row
+    connection.text_factory = _text
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _run(connection: sqlite3.Connection, statements: str, step: Step) -> None:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from edge_device.action_arguments import Operator
 from service_runtime.settings import Settings
 
 
@@ -20,7 +21,7 @@ class OutboxSettings(Settings):
     #: At a bound: capture stops, or the oldest routine image that waits is dropped for the new one.
     on_full: Literal["refuse", "drop_oldest_routine"] = "refuse"
     #: Who answers for what that rule drops: each is recorded as dropped by this name.
-    drop_operator: str = Field(default="", max_length=64)
+    drop_operator: Operator | Literal[""] = ""
     #: Running time after which the rule drops a routine image that still waits; 0 means never.
     max_age_s: float = Field(default=0.0, ge=0)
     #: Running time after which health says for how long the oldest image has waited.
@@ -29,8 +30,10 @@ class OutboxSettings(Settings):
     @model_validator(mode="after")
     def _dropping_has_a_name(self) -> Self:
         drops = self.on_full == "drop_oldest_routine"
-        if drops and not self.drop_operator.strip():
-            raise ValueError("on_full = drop_oldest_routine needs drop_operator, a person's name")
+        if drops and not self.drop_operator:
+            raise ValueError(
+                "on_full = drop_oldest_routine needs drop_operator, an account of the lab"
+            )
         if self.max_age_s and not drops:
             raise ValueError("max_age_s drops images: it needs on_full = drop_oldest_routine")
         return self

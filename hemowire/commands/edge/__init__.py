@@ -13,6 +13,7 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 #: (job `flat-field` is module `flat_field_job`).
 JOBS: Final[dict[str, str]] = {
     "run": "run the agent (what happens without a job's name)",
+    "outbox": "list, retry, export, purge or rescue the images of this device",
 }
 DEFAULT_JOB: Final = "run"
 
