@@ -10,6 +10,7 @@ from wire_protocol.json_messages import (
     Diagnosis,
     Health,
     Presence,
+    Refile,
     Rejection,
     parse_json,
 )
@@ -21,6 +22,7 @@ from wire_protocol.topics import RECORDS, Kind, Topics
 KINDS = (
     Kind.DIAGNOSIS,
     Kind.REJECTION,
+    Kind.REFILE,
     Kind.INQUIRY,
     Kind.DEVICE_HEALTH,
     Kind.DEVICE_STATUS,
@@ -51,6 +53,13 @@ class Intake:
             case Kind.REJECTION:
                 rejection = parse_json(Rejection, payload)
                 return Filed(report_of_rejection(rejection, site, device), blob_seen=False)
+            case Kind.REFILE:
+                refile = parse_json(Refile, payload)
+                if (refile.site, refile.device) != (site, device):
+                    raise PeerError(
+                        f"refile says {refile.site}/{refile.device}, its topic {site}/{device}"
+                    )
+                return refile
             case Kind.INQUIRY:
                 message = decode(payload)
                 if not isinstance(message, Inquiry):

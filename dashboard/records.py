@@ -21,6 +21,7 @@ from typing import Final
 from dashboard.blobs import ArchiveAway, BlobArchive
 from dashboard.identity import NEEDS_BLOB, SET_ASIDE, Verdict
 from dashboard.intake import KINDS, Intake
+from dashboard.refiles import RefileVerdict
 from dashboard.settings import RecordsSettings
 from dashboard.store import Asked, Committed, Filed, Judged, RecordsStore, Result, StoreAway, Work
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, new_id, wall_time
@@ -38,8 +39,8 @@ from service_runtime.mqtt_types import (
 from service_runtime.session_roles import records_session
 from wire_protocol.codec import PeerError, encode
 from wire_protocol.json_messages import Presence as PresenceState
-from wire_protocol.json_messages import Status, TraceFragment
-from wire_protocol.messages import ClockReply, ClockRequest, InquiryAnswer, Recorded
+from wire_protocol.json_messages import Refile, Status, TraceFragment
+from wire_protocol.messages import ClockReply, ClockRequest, InquiryAnswer, Recorded, Refiled
 from wire_protocol.topics import RECORDS, Kind, Topics
 from wire_protocol.trace import Stage
 
@@ -323,13 +324,33 @@ class Records:
                 self._send(report.device, recorded, waiting)
                 if verdict is Verdict.FIRST:
                     self._trace(report.identity.image_id, report.attempt, recorded_ns)
+            case Refile() as refile, RefileVerdict() as verdict:
+                self._tell_of_refile(refile, verdict)
+                refiled = Refiled(
+                    refile_id=refile.refile_id, image_id=refile.image_id, store_id=store_id
+                )
+                self._send(refile.device, refiled, waiting)
             case Asked(device=device), InquiryAnswer():
                 self.counters.inquiries += 1
                 self._send(device, result, waiting)
             case _:
                 waiting.ack()
 
-    def _send(self, device: str, answer: Recorded | InquiryAnswer, waiting: Waiting) -> None:
+    def _tell_of_refile(self, refile: Refile, verdict: RefileVerdict) -> None:
+        is_wrong = verdict is RefileVerdict.CONFLICT
+        (self._log.error if is_wrong else self._log.info)(
+            f"refile_{verdict.value}",
+            device=refile.device,
+            image_id=refile.image_id,
+            number=refile.number,
+            from_case=refile.from_case,
+            to_case=refile.to_case,
+            operator=refile.operator,
+        )
+
+    def _send(
+        self, device: str, answer: Recorded | InquiryAnswer | Refiled, waiting: Waiting
+    ) -> None:
         """Answers; the report is done when the broker has the answer, else it comes again."""
 
         def done(code: int) -> None:

@@ -2,7 +2,8 @@
 
 `image` has one row per image and its one outcome; `diagnosis` every report about it (the one shown
 and the alternatives, previews, refusals and rejections alike); `set_aside` what contradicts or
-lacks its blob; `outbox` and `device` what the devices say of themselves, for reconcile.
+lacks its blob; `refile` every change of case (the present one stands in `image`); `outbox` and
+`device` what the devices say of themselves, for reconcile.
 Foreign keys are checked; times are RFC 3339 UTC text for display.
 """
 
@@ -123,6 +124,26 @@ class SetAsideRow(Base):
     first_at: Mapped[str] = mapped_column(String(35))
     last_at: Mapped[str] = mapped_column(String(35))
     body: Mapped[str] = mapped_column(Text)
+
+
+class RefileRow(Base):
+    """An image was filed under another case: who, when, from where and to where. Rows only come."""
+
+    __tablename__ = "refile"
+    __table_args__ = (UniqueConstraint("refile_id"),)
+
+    id: Mapped[int] = mapped_column(_RowId, primary_key=True)
+    refile_id: Mapped[str] = mapped_column(String(32))
+    site: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    image_id: Mapped[str] = mapped_column(String(32), index=True)
+    outbox_id: Mapped[str] = mapped_column(String(32))
+    number: Mapped[int]
+    from_case: Mapped[str] = mapped_column(String(16))
+    to_case: Mapped[str] = mapped_column(String(16))
+    operator: Mapped[str] = mapped_column(String(64))
+    refiled_at: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[str] = mapped_column(String(35))
 
 
 class OutboxRow(Base):

@@ -18,11 +18,12 @@ from dashboard.device_facts import DevicePresence, put_health, put_presence
 from dashboard.engine import StoreError, open_engine
 from dashboard.identity import ANSWERED, Ledger, Verdict
 from dashboard.migration import migrate
+from dashboard.refiles import RefileVerdict, put_refile
 from dashboard.reports import Report
 from dashboard.schema import SCHEMA_VERSION, Base, StoreRow
 from dashboard.store_rows import answer_inquiry, load_ledger, write_reports
 from service_runtime.redacted import without_password
-from wire_protocol.json_messages import Health
+from wire_protocol.json_messages import Health, Refile
 from wire_protocol.messages import Inquiry, InquiryAnswer, Outcome
 
 
@@ -49,7 +50,7 @@ class Asked:
     inquiry: Inquiry
 
 
-Work = Filed | Asked | Health | DevicePresence
+Work = Filed | Asked | Refile | Health | DevicePresence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Judged:
     outcome: Outcome | None = None
 
 
-Result = Judged | InquiryAnswer | None
+Result = Judged | InquiryAnswer | RefileVerdict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ class RecordsStore:
                         results.append(next(judgements))
                     case Asked():
                         results.append(answer_inquiry(connection, item.inquiry, self.store_id))
+                    case Refile():
+                        results.append(put_refile(connection, item, at))
                     case Health():
                         put_health(connection, item, at)
                         results.append(None)

@@ -16,6 +16,7 @@ from dashboard.identity import (
     ReportKey,
     Verdict,
 )
+from dashboard.refiles import settle_cases
 from dashboard.reports import Report
 from dashboard.schema import DiagnosisRow, ImageRow, SetAsideRow
 from wire_protocol.messages import Inquiry, InquiryAnswer, Outcome, Recorded
@@ -68,6 +69,7 @@ def write_reports(
     ]
     if images:
         connection.execute(insert(ImageRow), images)
+        settle_cases(connection, [str(image["image_id"]) for image in images])
 
 
 def _diagnosis_values(report: Report, at: str) -> dict[str, object]:

@@ -86,16 +86,22 @@ def _list(settings: RecordsSettings, *, as_json: bool) -> int:
 
     from rich.console import Console
 
-    from dashboard.outcome_lines import outcome_lines, set_aside_lines
+    from dashboard.outcome_lines import outcome_lines, refile_lines, set_aside_lines
     from dashboard.outcomes import read_outcomes, read_set_aside
+    from dashboard.refiles import read_refiles
 
     rows, aside = read_outcomes(settings.database_url), read_set_aside(settings.database_url)
+    moved = read_refiles(settings.database_url)
     if as_json:
-        found = {"images": [asdict(row) for row in rows], "set_aside": [asdict(a) for a in aside]}
+        found = {
+            "images": [asdict(row) for row in rows],
+            "set_aside": [asdict(a) for a in aside],
+            "refiles": [asdict(refile) for refile in moved],
+        }
         print(json.dumps(found, indent=2))
     else:
         console = Console()
-        for line in (*set_aside_lines(aside), *outcome_lines(rows)):
+        for line in (*set_aside_lines(aside), *refile_lines(moved), *outcome_lines(rows)):
             console.print(line)
     return 0
 
