@@ -2,7 +2,7 @@
 
 The measure: standard deviation over mean of the background after a heavy blur, per channel, and the
 root mean square of the three. The background is chosen once, on the raw frame, by another rule than
-learning's (which takes bright ends of tiles and fits a polynomial), so that neither flatters the
+learning's (which ranks pixels within tiles and fits a polynomial), so that neither flatters the
 other. At a width of about 360 px a pixel is background where
 - it is at least as bright as the mean of its surroundings (a square of a fifth of the width; cells
   are darker than what is between them), within 1 %, and at most 15 % brighter (glints, halos);
@@ -62,7 +62,7 @@ def blurred_background(bgr: Pixels, mask: Mask) -> tuple[npt.NDArray[np.float32]
     weight = mask.astype(np.float32)
     blurred_weight = cv2.GaussianBlur(weight, (0, 0), sigma)
     blurred = cv2.GaussianBlur(small * weight[:, :, None], (0, 0), sigma)
-    blurred /= np.maximum(blurred_weight, 1e-6)[:, :, None]
+    blurred = blurred / np.maximum(blurred_weight, 1e-6)[:, :, None]
     return np.asarray(blurred, np.float32), np.asarray(blurred_weight > _LEAST_WEIGHT, np.bool_)
 
 

@@ -192,7 +192,7 @@ class FlatField:
             p for p in self._profiles if p.kind == kind and (p.version is not None or p.is_undone)
         ]
         if isinstance(found, Unfit):
-            last = self._light if self._light in usable else None
+            last = usable[-1] if usable else None
             is_cells = found is Unfit.NO_BACKGROUND and last is not None
             self._said = f"{found.value}: " + ("the last light's field" if is_cells else "as it is")
             return last if is_cells else None
@@ -211,6 +211,7 @@ class FlatField:
         elif self._light is None or self._light is nearest:
             self._light = nearest
             self._said = f"corrected; {nearest.learned} frames of this light learned"
+            self._saw(nearest)
         else:
             self._said = f"corrected by a light near it; {so_far}"
         return nearest
@@ -224,15 +225,19 @@ class FlatField:
         same = [p for p in self._profiles if p.kind == kind and p.is_taught_by(background)]
         if same:
             profile = min(same, key=lambda p: p.distance(background))
-            self._profiles.remove(profile)
+            self._saw(profile)
         else:
             profile = Profile(kind, self._settings)
             known = sum(p.kind == kind for p in self._profiles)
             self._log.info("flat_field_new_light", known_lights=known)
             if len(self._profiles) >= _MOST_PROFILES:
                 self._forget_one()
-        self._profiles.append(profile)
+            self._profiles.append(profile)
         return profile
+
+    def _saw(self, profile: Profile) -> None:
+        self._profiles.remove(profile)
+        self._profiles.append(profile)
 
     def _forget_one(self) -> None:
         """Makes room: the candidate that was not seen for longest, else the light."""
