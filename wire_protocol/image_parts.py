@@ -21,8 +21,10 @@ SOS, APP0, APP1, APP2, APP14, APP15, COMMENT = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xE
 MOST_PARTS: Final = 65_536
 _EOI: Final = 0xD9
 #: The next marker in entropy-coded data: not a stuffed zero, a restart or a fill byte.
-#: It begins with a literal, so that the search runs at the speed of memchr.
+#: Both begin with a literal, so that the search runs at the speed of memchr.
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+#: The next marker of a segment elsewhere: the ones left out stand alone or mean nothing there.
+_NEXT_SEGMENT: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 
 Bytes = bytes | bytearray
 
@@ -60,24 +62,17 @@ def is_webp(data: Bytes) -> bool:
 def jpeg_segments(data: Bytes) -> Iterator[Segment]:
     """Each segment up to the end mark; a picture behind that one is none of this file's."""
     at = len(JPEG_START)
-    junk = False
-    parts = 0
-    while True:
-        found = data.find(b"\xff", at)
-        if found < 0 or found + 1 >= len(data):
+    for _ in range(MOST_PARTS):
+        found = _NEXT_SEGMENT.search(data, at)
+        if found is None:
             raise HeaderError("the JPEG is cut short")
-        junk |= found > at
-        marker = data[found + 1]
-        if marker == 0xFF:  # fill
-            at = found + 1
-            continue
-        if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:  # they stand alone
-            junk, at = True, found + 2
-            continue
+        skipped, begin = found.start() - at, found.start()
+        junk = skipped > 0 and data.count(b"\xff", at, begin) < skipped  # fill bytes are none
+        marker = data[begin + 1]
         if marker == _EOI:
             return
-        length = int.from_bytes(data[found + 2 : found + 4], "big")
-        start, end = found + 4, found + 2 + length
+        length = int.from_bytes(data[begin + 2 : begin + 4], "big")
+        start, end = begin + 4, begin + 2 + length
         if length < 2 or end > len(data):
             raise HeaderError("the JPEG is cut short")
         at = end
@@ -87,10 +82,7 @@ def jpeg_segments(data: Bytes) -> Iterator[Segment]:
                 raise HeaderError("the JPEG is cut short")
             at = following.start()
         yield Segment(marker, start, end, at, junk)
-        junk = False
-        parts += 1
-        if parts > MOST_PARTS:
-            raise HeaderError(f"the JPEG has over {MOST_PARTS} parts")
+    raise HeaderError(f"the JPEG has over {MOST_PARTS} parts")
 
 
 def png_chunks(data: Bytes) -> Iterator[Chunk]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 import struct
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -107,6 +109,24 @@ def test_a_jpeg_with_bytes_between_its_parts_is_read_but_not_made_bare() -> None
     assert read_header(junk) == read_header(data)
     with pytest.raises(HeaderError, match="belong to none"):
         bare_image(junk, Encoding.JPEG)
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [b"\xff" * 30_000_000, b"\xff\0" * 15_000_000, b"\xff\xd0" * 15_000_000, bytes(30_000_000)],
+)
+def test_a_hostile_jpeg_costs_no_time(filling: bytes) -> None:
+    started = time.thread_time()
+    for data in (b"\xff\xd8" + filling, b"\xff\xd8" + filling + FILES["jpeg"][2:]):
+        with suppress(HeaderError):
+            read_header(data)
+    assert time.thread_time() - started < 3  # byte by byte in Python it takes ten
+
+
+def test_fill_bytes_between_parts_are_no_junk() -> None:
+    data = FILES["jpeg"]
+    filled = data[:2] + b"\xff" * 7 + data[2:]
+    assert bare_image(filled, Encoding.JPEG) == bare_image(data, Encoding.JPEG)
 
 
 @pytest.mark.parametrize("seed", range(150))
