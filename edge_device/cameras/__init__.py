@@ -1,9 +1,12 @@
-"""Cameras of a device: one Protocol, a folder and a simulated one; the settings say which, nothing falls back."""
+"""Cameras of a device behind one Protocol: folder, V4L2, Picamera2, simulated; settings choose, none falls back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import assert_never
+
+import cv2
+import numpy as np
 
 from edge_device.cameras.folder import FolderCamera
 from edge_device.cameras.settings import (
@@ -13,8 +16,9 @@ from edge_device.cameras.settings import (
     SimulatedCameraSettings,
     V4l2CameraSettings,
 )
-from edge_device.cameras.shots import Camera, CameraError, Nothing, Shot, Unusable
+from edge_device.cameras.shots import Camera, CameraError, Nothing, Pixels, Sequence, Shot, Unusable
 from edge_device.cameras.simulated import SimulatedCamera
+from edge_device.gate import measure
 
 
 def open_camera(
@@ -26,10 +30,19 @@ def open_camera(
             return FolderCamera(settings, is_captured, max_bytes=max_bytes)
         case SimulatedCameraSettings():
             return SimulatedCamera(settings, is_captured)
-        case V4l2CameraSettings() | Picamera2CameraSettings():
+        case V4l2CameraSettings():
+            from edge_device.cameras.v4l2 import open_v4l2
+
+            return open_v4l2(settings, focus_of)
+        case Picamera2CameraSettings():
             raise CameraError(f"camera.kind: {settings.kind} is not built yet")
         case _:
             assert_never(settings)
+
+
+def focus_of(picture: Pixels) -> float:
+    """The gate's own focus, so that the frame of a burst that is taken is the one it likes best."""
+    return measure(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)).focus
 
 
 __all__ = [
@@ -38,8 +51,12 @@ __all__ = [
     "CameraSettings",
     "FolderCameraSettings",
     "Nothing",
+    "Picamera2CameraSettings",
+    "Pixels",
+    "Sequence",
     "Shot",
     "SimulatedCameraSettings",
     "Unusable",
+    "V4l2CameraSettings",
     "open_camera",
 ]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge_device.outbox.rows import Refusal
-
 
 #: 8-bit RGB, (H, W, 3).
 Pixels = npt.NDArray[np.uint8]
@@ -66,6 +66,15 @@ class Nothing(Enum):
 
 class CameraError(Exception):
     """The camera that the settings name cannot be used; there is no other one instead."""
+
+
+def at_most_preview(picture: Pixels) -> Pixels:
+    """The picture made no wider than a preview."""
+    height, width = picture.shape[:2]
+    if width <= PREVIEW_PX:
+        return picture
+    size = (PREVIEW_PX, max(1, round(height * PREVIEW_PX / width)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Camera(Protocol):
