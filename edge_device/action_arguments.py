@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from wire_protocol.ids import ImageId
+from wire_protocol.machine_io import OutboxState
+from wire_protocol.manifest import OverrideReason, Priority
 
 #: An account of the lab's own list, never a patient: no blank and no capital fits.
 OPERATOR_PATTERN = r"^[a-z][a-z0-9._-]{0,31}$"
 Operator = Annotated[str, StringConstraints(pattern=OPERATOR_PATTERN)]
+
+
+def _listed(value: Any) -> Any:
+    """A command's values are texts and numbers: a list travels as "id, id"."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+ImageIds = Annotated[tuple[ImageId, ...], BeforeValidator(_listed), Field(max_length=1000)]
 
 
 class Arguments(BaseModel):
@@ -37,8 +51,58 @@ class Capture(Arguments):
     within_s: float = Field(default=30.0, ge=1, le=300)
 
 
+class OpenCase(Arguments):
+    """The slide that the next fields belong to; the id names nobody (`cases.case_ids`)."""
+
+    case_id: str = Field(min_length=1, max_length=64)
+
+
+class MoveField(Arguments):
+    """A field to another case, or to "unfiled"."""
+
+    image_id: ImageId
+    case_id: str = Field(min_length=1, max_length=64)
+
+
+class SendAnyway(Arguments):
+    """A picture that the gate refused."""
+
+    image_id: ImageId
+    reason: OverrideReason
+    priority: Priority | None = None
+
+
 class SetQuality(Arguments):
     """How the next pictures are encoded; nothing at all takes every earlier change back."""
 
-    format: Literal["jpeg", "png"] | None = None
+    format: Literal["jpeg", "png", "webp"] | None = None
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
+    chroma: Literal["420", "444"] | None = None
+
+
+class OutboxList(Arguments):
+    """Images in the outbox, the newest last."""
+
+    state: OutboxState | None = None
+    image_ids: ImageIds = ()
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+class OutboxRetry(Arguments):
+    """Images that are offered at once."""
+
+    image_ids: ImageIds = Field(min_length=1)
+
+
+class OutboxPurge(Arguments):
+    """Images that are dropped, by id or by kind."""
+
+    image_ids: ImageIds = ()
+    rejected: bool = False
+    older_than_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class CaseList(Arguments):
+    """Openings of cases, the newest first."""
+
+    limit: int = Field(default=20, ge=1, le=100)

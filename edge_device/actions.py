@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from edge_device import action_arguments as arguments
 from edge_device import action_steps as steps
-from edge_device.action_steps import ActionFailedError, Instruments
+from edge_device.action_steps import REFUSED, ActionFailedError, Instruments
 from edge_device.outbox_thread import DISK_REFUSES, DiskGivenUpError
 from service_runtime.log import get_log
 
@@ -45,8 +45,19 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "capture": Action(arguments.Capture, steps.capture),
     "pause": Action(arguments.Nothing, steps.pause),
     "resume": Action(arguments.Nothing, steps.resume),
-    "report": Action(arguments.Nothing, steps.report),
     "set_quality": Action(arguments.SetQuality, steps.set_quality, is_audited=True),
+    "open_case": Action(arguments.OpenCase, steps.open_case, is_audited=True),
+    "close_case": Action(arguments.Nothing, steps.close_case, is_audited=True),
+    "move_field": Action(arguments.MoveField, steps.move_field, is_audited=True),
+    "case_list": Action(arguments.CaseList, steps.case_list),
+    "send_anyway": Action(arguments.SendAnyway, steps.send_anyway, is_audited=True),
+    "outbox_list": Action(arguments.OutboxList, steps.outbox_list),
+    "outbox_retry": Action(arguments.OutboxRetry, steps.outbox_retry, is_audited=True),
+    "outbox_purge": Action(arguments.OutboxPurge, steps.outbox_purge, is_audited=True),
+    "flat_field_undo": Action(arguments.Nothing, steps.flat_field_undo, is_audited=True),
+    "flat_field_resume": Action(arguments.Nothing, steps.flat_field_resume, is_audited=True),
+    "flat_field_reset": Action(arguments.Nothing, steps.flat_field_reset, is_audited=True),
+    "report": Action(arguments.Nothing, steps.report),
     "restart": Action(arguments.Nothing, steps.restart, is_audited=True),
 }
 
@@ -71,14 +82,18 @@ class Actions:
             return _failed(_words(name, error, action.arguments))
         try:
             result = await action.run(self._instruments, checked, operator)
-        except ActionFailedError as error:
+        except REFUSED as error:
             self._log.warning("action_failed", name=name, operator=operator, reason=str(error))
-            return Answer(False, error.result, str(error))
+            done = error.result if isinstance(error, ActionFailedError) else {}
+            return Answer(False, done, str(error))
         except DiskGivenUpError:
             return _failed("the agent stops")
         except DISK_REFUSES as error:
             self._log.error("action_failed", name=name, operator=operator, reason=str(error))
             return _failed(f"the disk refuses: {error}")
+        if action.is_audited:
+            await self._instruments.recent.refresh()
+            self._instruments.changed()
         self._log.info("action", name=name, operator=operator)
         return Answer(True, result)
 

@@ -1,41 +1,55 @@
 """The microscope agent on one page: capture -> gate -> encode -> outbox -> offer and claim -> chunks -> recorded.
 
-    microscope  (thread)   takes a shot when due, opens it, gates it, encodes it   microscope, capture
+    microscope  (thread)   takes a shot when due or asked for, evens, gates, encodes it   microscope, capture
+    file                   the case that it belongs to                             cases
     keep        (thread)   commits bytes and row: from here on nothing is lost     outbox
     transfer               offers, sends chunks, asks the records store            transfer, Sender
     commit      (thread)   writes the states that the transfer reached             outbox
     follow                 what the broker says: claims, progress, recorded        incoming
-    health, commands       the account of itself, and operators' wishes
+    health, commands, bench, clocks                                                around them
 
 Capture goes on without a broker, transfer goes on without a camera; the outbox lies between them.
+(Over 250 lines: every part of the agent and every stage in its order, in one place.)
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import cv2
 
 from edge_device.action_steps import Instruments
 from edge_device.actions import Actions
+from edge_device.bench.server import BenchServer
 from edge_device.calibration import load_calibration
 from edge_device.cameras import Camera, open_camera
 from edge_device.capture import Pipeline, Prepared
+from edge_device.cases import CaseDesk, Refiling
+from edge_device.cases.desk import NEEDS_CASE
 from edge_device.commands import Commands
 from edge_device.health import Reporter, Standing
 from edge_device.incoming import Incoming
 from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox, OutboxRow
-from edge_device.outbox.memory import known_store, remember_store
+from edge_device.outbox.limits import Excess
+from edge_device.outbox.memory import known_store
 from edge_device.outbox.reading import CapturedSources
+from edge_device.outbox_actions import OutboxActions
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
 from edge_device.overrides import load_overrides
 from edge_device.owed import Owed
+from edge_device.recent import RecentCaptures
 from edge_device.settings import EdgeSettings
+from edge_device.shown import AgentOnBench
+from edge_device.store_change import ask_other_store
 from edge_device.transfer import Transfer
+from edge_device.wall_clock import watch_wall_clock
 from service_runtime.boot import new_id
 from service_runtime.clock import ClockExchange
+from service_runtime.known_time import KnownTime
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import (
@@ -55,8 +69,6 @@ from wire_protocol.topics import Kind, Topics
 _PREPARED = 8
 #: Messages handled in a row before other tasks get a turn.
 _MESSAGES_AT_ONCE = 32
-#: The latest tombstones that another records store is asked about.
-_TOMBSTONES = 50_000
 
 
 class RestartAskedError(Exception):
@@ -70,8 +82,8 @@ async def run_edge(
 ) -> None:
     """Runs until `stop`, or until the camera is exhausted and all is recorded.
 
-    Raises OutboxError, CameraError or CalibrationError before anything runs, and RestartAskedError
-    at the end where that was asked for.
+    Raises OutboxError, CameraError, CalibrationError or BenchError before anything runs, and
+    RestartAskedError at the end where that was asked for.
     """
     cv2.setNumThreads(1)  # one capture thread is enough; a pool would fight with everything else
     outbox = Outbox(settings.data_dir / "outbox")
@@ -92,43 +104,62 @@ class Agent:
     """The stages and what they share; all methods belong to the event loop's thread."""
 
     def __init__(
-        self,
-        settings: EdgeSettings,
-        outbox: Outbox,
-        camera: Camera,
-        tasks: asyncio.TaskGroup,
+        self, settings: EdgeSettings, outbox: Outbox, camera: Camera, tasks: asyncio.TaskGroup
     ) -> None:
-        self._settings = settings
         topics = Topics(settings.broker.root)
         place = {"site": settings.site, "device": settings.device}
+        self.is_to_restart = False
+        self._settings = settings
+        self._tasks = tasks
+        self._news = asyncio.Event()
+        self._log = get_log("edge").bind(device=settings.device)
+        self._systemd = Systemd()
+        self._known_time = KnownTime(settings.data_dir / "known_time")
         self._status = jm.Status(
             state=jm.Presence.ONLINE, incarnation=new_id(), program="edge", id=settings.device
         )
         self._session = MqttSession(
             settings.broker,
-            device_session(settings.site, settings.device),
+            device_session(settings.site, settings.device, known_time_s=self._known_time.at_s),
             Presence(topics.build(Kind.DEVICE_STATUS, **place), self._status),
         )
-        self.is_to_restart = False
-        self._tasks = tasks
-        self._news = asyncio.Event()
+        clock_topic = topics.build(Kind.CLOCK, peer="records")
+        self._clock = ClockExchange(
+            settings.device, lambda payload: self._session.send(clock_topic, payload, qos=0)
+        )
         self._disk = OutboxThread(outbox)
         self._owed = Owed()
+        self._refiling = Refiling(
+            self._session,
+            self._disk,
+            topics,
+            site=settings.site,
+            device=settings.device,
+            store_id=known_store(outbox),
+        )
+        self._cases = CaseDesk(
+            settings.cases,
+            self._disk,
+            is_live=camera.is_live,
+            fallback=settings.case_id,
+            on_change=self._changed,
+            on_move=self._refiling.moved,
+        )
         self._pipeline = Pipeline(
-            settings, load_calibration(settings.data_dir), load_overrides(settings.data_dir)
+            settings,
+            calibration=load_calibration(settings.data_dir),
+            overrides=load_overrides(settings.data_dir),
+            is_live=camera.is_live,
+            reads_codes=self._cases.reads_codes,
         )
         self._microscope = Microscope(
             settings,
             camera,
             self._pipeline,
             self._owed,
-            case_now=lambda: settings.case_id,
+            other_reason_to_halt=lambda: self._cases.reason_to_halt,
+            make_room=self._make_room,
             on_change=self._changed,
-        )
-        self._systemd = Systemd()
-        clock_topic = topics.build(Kind.CLOCK, peer="records")
-        self._clock = ClockExchange(
-            settings.device, lambda payload: self._session.send(clock_topic, payload, qos=0)
         )
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
         self._keep_ended = False
@@ -143,16 +174,21 @@ class Agent:
             clock=self._clock,
             on_settled=self._changed,
         )
+        self._outbox = OutboxActions(self._disk, self._transfer, self._owed)
+        self._recent = RecentCaptures(self._disk)
         self._reporter = Reporter(settings, topics, self._session, self._disk, self._standing)
         self._actions = Actions(
             Instruments(
-                settings,
-                self._microscope,
-                self._pipeline,
-                self._disk,
-                self._reporter,
-                self._changed,
-                self._restart,
+                settings=settings,
+                microscope=self._microscope,
+                pipeline=self._pipeline,
+                cases=self._cases,
+                disk=self._disk,
+                outbox=self._outbox,
+                recent=self._recent,
+                reporter=self._reporter,
+                changed=self._changed,
+                restart=self._restart,
             )
         )
         self._commands = Commands(
@@ -164,30 +200,38 @@ class Agent:
             tell=self._transfer.tell,
             on_store=self._on_store,
             clock=self._clock,
+            refiling=self._refiling,
             commands=self._commands,
         )
+        self._bench = AgentOnBench(
+            settings,
+            session=self._session,
+            microscope=self._microscope,
+            pipeline=self._pipeline,
+            cases=self._cases,
+            transfer=self._transfer,
+            owed=self._owed,
+            reporter=self._reporter,
+            recent=self._recent,
+            actions=self._actions,
+        )
+        self._server = BenchServer(self._bench, settings.bench, settings.data_dir)
         self._store_id = known_store(outbox)
-        self._log = get_log("edge").bind(device=settings.device)
 
     async def run(self, stop: asyncio.Event, *, exit_when_done: bool) -> None:
         """Starts every stage, waits for the end, and stops them so that nothing is lost."""
-        opening = self._disk.outbox.opening
-        unfinished = await self._disk.call(Outbox.unfinished)
-        self._log.info(
-            "outbox_open",
-            outbox_id=opening.outbox_id,
-            unrecorded=len(unfinished),
-            files_removed=opening.files_removed,
-        )
-        for row in unfinished:
-            self._transfer.take(row)
+        await self._take_up()
         named = {
             "session": self._session.run(),
             "follow": self._follow(),
-            "commit": self._disk.commit_changes(self._transfer.committed),
+            "commit": self._disk.commit_changes(self._committed),
             "health": self._reporter.run(),
             "commands": self._commands.run(),
+            "cases": self._cases.run(),
+            "refiling": self._refiling.run(),
             "clock": self._clock.run(),
+            "wall clock": watch_wall_clock(self._outbox.restamp, self._known_time, self._disk),
+            "bench": self._server.run(),
             "watchdog": self._systemd.watch(lambda: self._microscope.is_alive),
         }
         running = [self._tasks.create_task(job, name=name) for name, job in named.items()]
@@ -210,16 +254,52 @@ class Agent:
         finally:
             self._transfer.stop()
             self._microscope.close()
+            self._recent.close()
             self._disk.shut()
         self._log.info("stopped", owed=len(self._owed))
+
+    async def _take_up(self) -> None:
+        """What an earlier life left: images that are owed, a case that was open."""
+        opening = self._disk.outbox.opening
+        unfinished = await self._disk.call(Outbox.unfinished)
+        self._log.info(
+            "outbox_open",
+            outbox_id=opening.outbox_id,
+            unrecorded=len(unfinished),
+            files_removed=opening.files_removed,
+            strays=opening.strays,
+            damaged=opening.damaged,
+        )
+        for row in unfinished:
+            self._transfer.take(row)
+        with suppress(DiskGivenUpError):
+            await self._cases.start()
 
     # --- the stages, in order -----------------------------------------------------------------
 
     async def _capture(self) -> None:
-        """Capture, gate, encode."""
+        """Capture, even, gate, encode, and the case that each belongs to."""
         while (prepared := await self._microscope.next()) is not None:
-            await self._prepared.put(prepared)
+            filed = await self._file(prepared)
+            if filed is not None:
+                await self._prepared.put(filed)
         await self._prepared.put(None)
+
+    async def _file(self, prepared: Prepared) -> Prepared | None:
+        """The capture with its case, before the next one is taken; None where it may not be kept."""
+        capture = prepared.capture
+        assigned = await self._cases.assign(
+            taken_s=capture.captured_ns / 1e9, folder=prepared.folder, code=prepared.label
+        )
+        if assigned.case_id is None:
+            self._log.warning("capture_without_case")
+            if prepared.order is not None:
+                prepared.order.fail(NEEDS_CASE)
+                prepared.order.came_to_nothing()
+            return None
+        refusal = assigned.refusal or capture.refusal
+        filed = replace(capture, case_id=assigned.case_id, refusal=refusal)
+        return replace(prepared, capture=filed)
 
     async def _keep(self) -> None:
         """Outbox, then the transfer; captures that came meanwhile are committed together."""
@@ -247,16 +327,16 @@ class Agent:
 
     def _kept(self, prepared: Prepared, row: OutboxRow | None) -> None:
         """This capture is on disk, or was before."""
-        scores = {} if prepared.scores is None else prepared.scores.by_name()
-        self._last_scores = scores or self._last_scores
+        order = prepared.order
         if row is None:
             self._log.warning("captured_before")
-            if prepared.order is not None:
-                prepared.order.came_to_nothing()
+            if order is not None:
+                order.came_to_nothing()
                 self._microscope.look()
             return
-        refusal = row.refusal
-        words = "" if refusal is None else refusal.text
+        scores = {} if prepared.scores is None else prepared.scores.by_name()
+        self._last_scores = scores or self._last_scores
+        words = "" if row.refusal is None else row.refusal.text
         self._log.info(
             "captured",
             image_id=row.image_id,
@@ -264,15 +344,21 @@ class Agent:
             size_bytes=row.size_bytes,
             refused=words,
         )
-        ends_here = refusal is not None
+        ends_here = row.refusal is not None
         self._transfer.stamps.queued(row.image_id, prepared.stamps_ns, ends_here=ends_here)
         self._transfer.take(row)
-        if prepared.order is not None:
-            result = {"image_id": row.image_id, "seq": row.seq, "case_id": row.case_id}
+        self._cases.counted(row)
+        self._recent.kept(prepared, row)
+        self._bench.captured(scores.get("focus"))
+        if order is not None:
+            facts = {"image_id": row.image_id, "seq": row.seq, "case_id": row.case_id}
             warned = [warning.text for warning in prepared.warnings]
-            prepared.order.came_to(
-                result | {"refused": words, "warnings": warned, "scores": scores}
-            )
+            order.came_to(facts | {"refused": words, "warnings": warned, "scores": scores})
+
+    def _committed(self, changes: Sequence[io.Persist]) -> None:
+        """These states are on disk."""
+        self._recent.committed(changes)
+        self._transfer.committed(changes)
 
     async def _follow(self) -> None:
         """Offer, claim, chunks, recorded: what the broker says, in order, told to the transfer."""
@@ -289,11 +375,16 @@ class Agent:
                         continue
                     self._transfer.connected(limits)
                     self._clock.connected()
+                    self._refiling.connected()
+                    self._bench.note()
                     await self._reporter.publish()
-                case Disconnected():
+                case Disconnected(reason=reason):
                     self._incoming.forget_presence()
                     self._clock.disconnected()
+                    self._refiling.disconnected()
                     self._transfer.tell(io.Disconnected())
+                    self._bench.away = reason
+                    self._bench.note()
             in_a_row += 1
             if in_a_row % _MESSAGES_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -318,11 +409,15 @@ class Agent:
         return kept and len(self._owed) == 0 and self._disk.is_settled
 
     def _changed(self) -> None:
+        """Something is different that people see, or that somebody waits for."""
+        halted = self._microscope.halted
         self._news.set()
         self._reporter.changed()
-        if self._microscope.halted:
+        self._bench.note()
+        self._systemd.status(halted or "captures go on")
+        if halted:
             self._microscope.look()
-        if self._microscope.halted != self._status.reason and self._session.is_connected:
+        if halted != self._status.reason and self._session.is_connected:
             self._tasks.create_task(self._announce(self._status_now()), name="announce")
 
     def _status_now(self) -> jm.Status:
@@ -335,17 +430,24 @@ class Agent:
 
     def _standing(self) -> Standing:
         offset = self._clock.offset()
-        calibration = self._pipeline.calibration
+        calibration, flat = self._pipeline.calibration, self._pipeline.flat_field
+        case = self._cases.current
         return Standing(
             halted=self._microscope.halted,
-            case_id=self._settings.case_id,
+            case_id=self._settings.case_id if case is None else case.case_id,
             last_scores=self._last_scores,
             link_bytes_per_s=self._transfer.sender.pace.rate or None,
             clock_offset_ns=None if offset is None else offset.offset_ns,
             clock_error_ns=None if offset is None else offset.error_ns,
+            flat_field_version=0 if flat is None else flat.version,
             calibration_version=0 if calibration is None else calibration.version,
             overrides=self._pipeline.overrides.encode,
         )
+
+    async def _make_room(self, wanted: Excess) -> int:
+        dropped = await self._outbox.make_room(wanted, self._settings.outbox.drop_operator)
+        await self._recent.refresh()
+        return dropped
 
     def _restart(self) -> None:
         self.is_to_restart = True
@@ -356,13 +458,5 @@ class Agent:
         if store_id == self._store_id:
             return
         before, self._store_id = self._store_id, store_id
-        self._tasks.create_task(self._ask_store(store_id, before), name="ask store")
-
-    async def _ask_store(self, store_id: str, before: str) -> None:
-        with suppress(DiskGivenUpError):  # the next start finds the store to be another one again
-            if before:
-                rows = await self._disk.patiently(lambda outbox: outbox.recorded(_TOMBSTONES))
-                self._log.warning("another_records_store", store_id=store_id, tombstones=len(rows))
-                for row in rows:
-                    self._transfer.ask_about(row)
-            await self._disk.patiently(lambda outbox: remember_store(outbox, store_id))
+        asking = ask_other_store(store_id, before, self._disk, self._transfer)
+        self._tasks.create_task(asking, name="ask store")

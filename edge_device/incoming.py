@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from edge_device.cases import Refiling
 from edge_device.commands import Commands
 from service_runtime.clock import ClockExchange
 from service_runtime.log import get_log
@@ -16,7 +17,7 @@ from wire_protocol import codec
 from wire_protocol import machine_io as io
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Presence
-from wire_protocol.messages import InquiryAnswer, Recorded, TransferMessage
+from wire_protocol.messages import InquiryAnswer, Recorded, Refiled, TransferMessage
 from wire_protocol.presence import PresenceBook
 from wire_protocol.topics import Kind, ParsedTopic, Topics
 
@@ -33,6 +34,7 @@ class Incoming:
         tell: Callable[[io.SenderEvent], None],
         on_store: Callable[[str], None],
         clock: ClockExchange,
+        refiling: Refiling,
         commands: Commands,
     ) -> None:
         self.dropped: Counter[str] = Counter()
@@ -41,6 +43,7 @@ class Incoming:
         self._tell = tell
         self._on_store = on_store
         self._clock = clock
+        self._refiling = refiling
         self._commands = commands
         self._log = get_log("edge").bind(device=device)
         self._presence = PresenceBook()
@@ -96,7 +99,9 @@ class Incoming:
 
     def _recorded(self, message: Message) -> None:
         payload = codec.decode(message.payload)
-        if isinstance(payload, Recorded | InquiryAnswer):
+        if isinstance(payload, Refiled):
+            self._refiling.acknowledged(payload)
+        elif isinstance(payload, Recorded | InquiryAnswer):
             self._on_store(payload.store_id)
             self._tell(io.FromRecords(payload))
         else:
@@ -114,6 +119,7 @@ class Incoming:
         if status is None:
             return
         online = status.state is Presence.ONLINE
+        self._refiling.records(online=online, store_id=status.store_id if online else "")
         if online and status.store_id:
             self._on_store(status.store_id)
         self._tell(io.RecordsStatus(online, status.store_id if online else ""))

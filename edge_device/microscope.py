@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,6 +18,7 @@ from typing import TypeVar
 from edge_device.cameras import Camera, Nothing
 from edge_device.capture import Pipeline, Prepared, PreviewPicture
 from edge_device.orders import Order
+from edge_device.outbox.limits import Excess, excess, room
 from edge_device.owed import Owed
 from edge_device.schedule import Schedule
 from edge_device.settings import EdgeSettings
@@ -44,7 +45,8 @@ class Microscope:
         pipeline: Pipeline,
         owed: Owed,
         *,
-        case_now: Callable[[], str],
+        other_reason_to_halt: Callable[[], str],
+        make_room: Callable[[Excess], Awaitable[int]],
         on_change: Callable[[], None],
     ) -> None:
         self.paused = False
@@ -55,7 +57,8 @@ class Microscope:
         self._camera = camera
         self._pipeline = pipeline
         self._owed = owed
-        self._case_now = case_now
+        self._other_reason_to_halt = other_reason_to_halt
+        self._make_room = make_room
         self._on_change = on_change
         self._is_stopping = False
         self._orders: deque[Order] = deque()
@@ -140,6 +143,7 @@ class Microscope:
         """The next capture, opened, gated and encoded; None when there is none any more."""
         while not self._is_stopping:
             self._wake.clear()
+            await self._drop_for_room()
             halted = self._reason_to_halt()
             self._say(halted or self._camera.trouble)
             if halted:
@@ -154,7 +158,7 @@ class Microscope:
             if due is None or due > now:
                 await self._rest(_LOOK_S if due is None else (due - now) / 1e9)
                 continue
-            taken = await self.on_thread(partial(self._take, due, self._case_now(), order))
+            taken = await self.on_thread(partial(self._take, due, order))
             if taken is Nothing.EVER:
                 self.is_exhausted = True
                 self._fail_orders("the camera has no more pictures")
@@ -171,13 +175,13 @@ class Microscope:
             return taken
         return None
 
-    def _take(self, scheduled_ns: int, case_id: str, order: Order | None) -> Prepared | Nothing:
+    def _take(self, scheduled_ns: int, order: Order | None) -> Prepared | Nothing:
         shot = self._camera.take()
         if isinstance(shot, Nothing):
             return shot
         priority = self._settings.priority if order is None else order.priority
         return self._pipeline.prepare(
-            shot, scheduled_ns=scheduled_ns, case_id=case_id, priority=priority, order=order
+            shot, scheduled_ns=scheduled_ns, priority=priority, order=order
         )
 
     def _look_through(self) -> PreviewPicture | None:
@@ -216,18 +220,23 @@ class Microscope:
         self._orders.clear()
 
     def _reason_to_halt(self) -> str:
-        limits = self._settings.outbox
         if self.paused:
             return "paused by an operator"
-        if len(self._owed) >= limits.max_images:
-            return f"outbox full: {len(self._owed)} images wait, at most {limits.max_images}"
-        if self._owed.held_bytes >= limits.max_bytes:
-            return f"outbox full: {self._owed.held_bytes} bytes wait, at most {limits.max_bytes}"
+        full = room(self._settings.outbox, *self._filled())
+        return full or self._other_reason_to_halt()
+
+    async def _drop_for_room(self) -> None:
+        """By the operator's rule, where there is one: the oldest go so that new ones find room."""
+        if self._settings.outbox.on_full != "refuse" and not self.paused:
+            wanted = excess(self._settings.outbox, *self._filled())
+            if wanted:
+                await self._make_room(wanted)
+
+    def _filled(self) -> tuple[int, int, int]:
+        """Bytes and images that are held for the records store, and bytes free on the disk."""
         disk = os.statvfs(self._settings.data_dir)
-        free = disk.f_bavail * disk.f_frsize
-        if free < limits.min_free_bytes:
-            return f"disk full: {free} bytes free, at least {limits.min_free_bytes} are left alone"
-        return ""
+        free_bytes = disk.f_bavail * disk.f_frsize
+        return self._owed.held_bytes, self._owed.held_images, free_bytes
 
     def _say(self, reason: str) -> None:
         if reason != self.halted:

@@ -146,6 +146,12 @@ class OutboxActions:
         )
         return len(rows)
 
+    async def changed(self, image_id: str) -> OutboxRow:
+        """Another room changed this row's facts: what no worker was sent yet travels with them."""
+        row = await self._disk.patiently(lambda outbox: outbox.row(image_id))
+        self._anew(row)
+        return row
+
     def _anew(self, row: OutboxRow) -> None:
         if row.state is OutboxState.WAITING and row.image_id not in self._transfer.in_flight():
             self._transfer.retry(row)

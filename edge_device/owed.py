@@ -17,6 +17,8 @@ class Owed:
     def __init__(self) -> None:
         self._debts: dict[str, _Debt] = {}
         self.held_bytes = 0
+        #: Images whose bytes are held: one that was dropped is still owed, but takes no room.
+        self.held_images = 0
 
     def __len__(self) -> int:
         return len(self._debts)
@@ -29,12 +31,14 @@ class Owed:
         self.settle(image_id)
         self._debts[image_id] = _Debt(sha256, held_bytes)
         self.held_bytes += held_bytes
+        self.held_images += held_bytes > 0
 
     def settle(self, image_id: str) -> None:
         """The records store has it."""
         debt = self._debts.pop(image_id, None)
         if debt is not None:
             self.held_bytes -= debt.held_bytes
+            self.held_images -= debt.held_bytes > 0
 
     def freed(self, image_id: str) -> None:
         """Its bytes are not held any more; the outcome is still owed."""

@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edge_device.bench.settings import BenchSettings
 from edge_device.cameras.settings import CameraSettings
+from edge_device.cases.settings import CaseSettings
 from edge_device.encode import EncodeSettings
+from edge_device.flat_field.settings import FlatFieldSettings
 from edge_device.gate.settings import GateSettings
 from edge_device.outbox.settings import OutboxSettings
 from service_runtime.broker_settings import BrokerSettings
@@ -25,17 +28,21 @@ class EdgeSettings(Settings):
 
     site: Site
     device: Device
-    #: The outbox lies in `outbox` below it.
+    #: The only folder that the agent writes to; the outbox lies in `outbox` below it.
     data_dir: Path
     camera: CameraSettings
     #: Of the camera's pixels; "estimate" measures red cells; unknown where it is not given.
     um_per_px: Scale | Literal["estimate"] | None = None
+    #: Of captures while no case is open.
     case_id: CaseId = UNFILED
     priority: Priority = Priority.ROUTINE
+    cases: CaseSettings = CaseSettings()
+    flat_field: FlatFieldSettings = FlatFieldSettings()
     gate: GateSettings = GateSettings()
     encode: EncodeSettings = EncodeSettings()
     outbox: OutboxSettings = OutboxSettings()
     transfer: SenderSettings = SenderSettings()
+    bench: BenchSettings = BenchSettings()
     health_every_s: float = Field(default=10.0, gt=0, le=3600)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     broker: BrokerSettings

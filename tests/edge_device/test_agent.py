@@ -117,13 +117,18 @@ async def test_a_rejection_is_published_until_it_is_recorded(
     broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings
 ) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "text.jpg").write_text("this is no image")
+    camera = {"kind": "folder", "folder": tmp_path / "in", "mode": "watch", "poll_s": 0.05}
     settings = edge_settings(
-        broker, tmp_path / "in", transfer={"inquiry_first_s": 0.2, "inquire_after_s": 0.1}
+        broker,
+        tmp_path / "in",
+        camera=camera | {"settle_s": 0},
+        transfer={"inquiry_first_s": 0.2, "inquire_after_s": 0.1},
     )
     far = FarSide(broker)
     far.records_answer = False
     async with far.running(), agent(settings):
+        await far.until(lambda: len(far.health) > 0)  # connected: what is said now is heard
+        (tmp_path / "in" / "text.jpg").write_text("this is no image")
         await far.until(lambda: len(far.rejections) == 1)
         far.records_answer = True
         await far.until(lambda: len(far.rejections) == 2)
@@ -186,7 +191,7 @@ async def test_commands_are_answered_and_a_repeat_gets_the_same_answer(
             assert report.ok and report.result["next_seq"] == 2
             assert await ask("report", first) == report, "uptime would differ if it ran again"
             unknown = await ask("explode", new_id())
-            assert not unknown.ok and "known: capture, pause" in unknown.error
+            assert not unknown.ok and "known: capture, case_list" in unknown.error
             assert (await ask("pause", new_id())).result == {"paused": True}
             make_images(tmp_path / "in", 1)
             assert (await ask("resume", new_id())).result == {"paused": False}

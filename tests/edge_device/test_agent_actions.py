@@ -105,7 +105,7 @@ async def test_what_is_wrong_is_answered_with_the_argument_and_its_limit(
 ) -> None:
     async with lab(broker, tmp_path, edge_settings) as here:
         for name, arguments, words in (
-            ("explode", {}, "unknown action 'explode'; known: capture"),
+            ("explode", {}, "unknown action 'explode'; known: "),
             ("capture", {"count": 99}, "count: should be less than or equal to 50, not 99"),
             ("pause", {"for": 3}, "pause takes no argument 'for'; it takes: none"),
             ("set_quality", {"jpeg_quality": 5}, "operator: String should match pattern"),

@@ -28,7 +28,7 @@ def capture(content: bytes, tmp_path: Path, *, enabled: bool, override: bool) ->
         }
     )
     shot = Shot("field", "field", content)
-    return Pipeline(settings).prepare(shot, scheduled_ns=1, case_id="C7F3K2").capture
+    return Pipeline(settings).prepare(shot, scheduled_ns=1).capture
 
 
 def blurred(field: bytes) -> bytes:

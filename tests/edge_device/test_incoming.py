@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge_device.cases import Refiling
 from edge_device.incoming import Incoming
 from service_runtime.mqtt_types import Message
 from wire_protocol import machine_io as io
@@ -30,6 +31,13 @@ def incoming(told: list[Any]) -> Incoming:
         tell=told.append,
         on_store=told.append,
         clock=None,  # type: ignore[arg-type]  # no clock's answer comes in these tests
+        refiling=Refiling(
+            None,  # type: ignore[arg-type]  # nothing is said in these tests
+            None,  # type: ignore[arg-type]  # and nothing kept
+            TOPICS,
+            site="lab",
+            device="scope-1",
+        ),
         commands=None,  # type: ignore[arg-type]  # no command comes in these tests
     )
 
