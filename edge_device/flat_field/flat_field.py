@@ -127,9 +127,14 @@ class FlatField:
         """Takes a raw frame into what is known of its light; call it before `correct`."""
         found = look(bgr)
         self._last = (_sample(bgr), found)
-        if isinstance(found, Unfit) or self._state.held:
+        if isinstance(found, Background):
+            self.teach(bgr.shape[1], bgr.shape[0], found)
+
+    def teach(self, width_px: int, height_px: int, found: Background) -> None:
+        """Learns from a background that was looked at before, as a replay of frames has it."""
+        if self._state.held:
             return
-        profile = self._light_of(_kind(self._camera, bgr), found)
+        profile = self._light_of(FrameKind(self._camera, width_px, height_px), found)
         profile.learn(found)
         if profile.is_due(self._now_s() - self._written_s):
             self._publish(profile)

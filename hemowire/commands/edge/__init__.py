@@ -14,6 +14,7 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 JOBS: Final[dict[str, str]] = {
     "run": "run the agent (what happens without a job's name)",
     "outbox": "list, retry, export, purge or rescue the images of this device",
+    "flat-field": "show, undo or reset the learned light; draw before and after",
 }
 DEFAULT_JOB: Final = "run"
 
