@@ -81,6 +81,11 @@ def test_a_bare_file_has_the_same_pixels_and_nothing_to_lose(name: str) -> None:
         assert forbidden not in bare
 
 
+def test_a_bare_webp_promises_no_metadata() -> None:
+    bare = bare_image(FILES["lossy webp with alpha"], Encoding.WEBP)
+    assert bare[12:16] == b"VP8X" and bare[20] == 0x10  # alpha, and nothing else
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -93,7 +98,7 @@ def test_a_bare_file_has_the_same_pixels_and_nothing_to_lose(name: str) -> None:
         (riff((b"VP8L", b"\x2e" + bytes(9))), "no header"),
         (riff((b"VP8 ", bytes(10))), "no header"),
         (riff((b"VP8L", lossless(50, 40)))[:-1], "cut short"),
-        (riff((b"XXXX", b""), (b"VP8L", lossless(50, 40)))[:12] + b"VP8L\xff\xff\0\0", "cut short"),
+        (b"RIFF\x16\0\0\0WEBPVP8L\xff\xff\0\0" + lossless(50, 40) + bytes(5), "cut short"),
         (riff(*[(b"XXXX", b"")] * 70_000), "over 65536 parts"),
         (b"RIFF\x04\0\0\0WAVE", "no image"),
     ],
