@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the agent; 2 for wrong settings, camera or outbox, 3 when its client id is taken over."""
-    from edge_device.agent import run_edge
+    """Runs the agent; 2 for wrong settings, camera or outbox, 3 when its client id is taken over.
+
+    After the command `restart` a service manager starts it again (exit code 75); where there is none
+    it becomes a new program by itself.
+    """
+    from edge_device.agent import RestartAskedError, run_edge
+    from edge_device.bench.socket_file import BenchError
+    from edge_device.calibration import CalibrationError
     from edge_device.cameras.shots import CameraError
     from edge_device.outbox import OutboxError
     from edge_device.settings import EdgeSettings
@@ -44,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"hemowire edge: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-    return run_program(
+    code = run_program(
         partial(run_edge, settings, exit_when_done=args.exit_when_done),
         name="hemowire edge",
-        known=(OutboxError, CameraError),
+        known=(OutboxError, CameraError, CalibrationError, BenchError, RestartAskedError),
     )
+    if code == RestartAskedError.exit_code and "INVOCATION_ID" not in os.environ:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return code
