@@ -204,10 +204,7 @@ async def test_a_label_that_cannot_be_used_closes_the_case_before_it_and_is_quot
             assert await a.case() == "unfiled", "fields must not go to the slide before"
             assert a.desk.notice.startswith(text)
     assert not code.text or code.text not in repr(logs)
-    stored = b"".join(
-        (tmp_path / name).read_bytes() for name in os.listdir(tmp_path) if "." in name
-    )
-    assert not code.text or code.text.encode() not in stored
+    assert not code.text or code.text.encode() not in on_disk(tmp_path)
 
 
 @in_loop
