@@ -101,22 +101,21 @@ def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
     assert isinstance(shot, Shot) and shot.content == b"whole"
 
 
-def test_watch_finds_new_files_and_renamed_ones_and_never_ends(tmp_path: Path) -> None:
-    camera = folder_camera(tmp_path, mode="watch")
-    assert camera.take() is Nothing.YET
-    write(tmp_path / "a.jpg.tmp", b"whole")
-    assert camera.take() is Nothing.YET
-    (tmp_path / "a.jpg.tmp").rename(tmp_path / "a.jpg")
-    shot = camera.take()
-    assert isinstance(shot, Shot) and shot.content == b"whole"
-    assert camera.take() is Nothing.YET
+def test_the_folder_of_a_file_travels_with_it_relative_to_the_cameras(tmp_path: Path) -> None:
+    for name in ("a.jpg", "S-1/b.jpg", "S-2/left/c.jpg"):
+        write(tmp_path / name)
+    shots = take_all(folder_camera(tmp_path))
+    assert {Path(shot.source).name: shot.folder for shot in shots} == {
+        "a.jpg": "",
+        "b.jpg": "S-1",
+        "c.jpg": "S-2/left",
+    }
 
 
-def test_a_watch_with_a_count_ends(tmp_path: Path) -> None:
-    for n in range(3):
-        write(tmp_path / f"{n}.jpg")
-    camera = folder_camera(tmp_path, mode="watch", count=2)
-    assert len(take_all(camera)) == 2 and camera.take() is Nothing.EVER
+def test_files_are_no_live_camera(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg")
+    camera = folder_camera(tmp_path)
+    assert (camera.is_live, camera.trouble, camera.preview()) == (False, "", None)
 
 
 def test_a_file_over_the_limit_or_unreadable_is_a_rejection_and_no_gap(tmp_path: Path) -> None:
