@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import stat
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,9 +119,11 @@ class _ToOurLog(logging.Handler):
     """What uvicorn finds worth a warning, as events of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = get_log("edge")
-        exception = record.exc_info if record.exc_info and record.exc_info[0] else None
-        log.error("bench_server", message=record.getMessage(), exc_info=exception)
+        told: dict[str, str] = {"message": record.getMessage().strip()}
+        if record.exc_info and record.exc_info[0]:
+            # As lines: a log that also prints variables would print what a person typed.
+            told["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        get_log("edge").error("bench_server", **told)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ export function drawFocus(focus, score) {
     box.dataset.verdict = "none";
     byId("focus-word").textContent = "Focus not measured";
     byId("focus-score").textContent = now === undefined ? "" : `score ${score(now)}`;
-    byId("trace").setAttribute("points", "");
     meter.removeAttribute("aria-valuenow");
     return;
   }
@@ -30,9 +29,4 @@ export function drawFocus(focus, score) {
   meter.setAttribute("aria-valuetext", `${score(now)}, at least ${score(limit)} needed`);
   meter.style.setProperty("--now", `${place(now, limit)}%`);
   meter.style.setProperty("--peak", `${place(peak, limit)}%`);
-  const first = 60 - focus.history.length;
-  byId("trace").setAttribute(
-    "points",
-    focus.history.map((value, n) => `${first + n},${100 - place(value, limit)}`).join(" "),
-  );
 }

@@ -51,7 +51,7 @@ export function count(number, one, many = `${one}s`) {
 
 /** A name of the code as words: "white_level" is "white level". */
 export function plain(name) {
-  return name.replaceAll("_", " ");
+  return name.replaceAll("_", " ").replace(/ percent$/, " %");
 }
 
 /** What the gate made of a capture: kind (good, warned, refused), its shape and its word. */

@@ -111,10 +111,10 @@ class Browser:
     def until(self, script: str, deadline_s: float = 15.0) -> Any:
         """Waits in the page until an expression is true, and gives its value."""
         found = self.run(
-            "new Promise((done) => { const end = performance.now() + %f;"
-            " const look = () => { let is; try { is = (%s); } catch (error) { is = null; }"
+            f"new Promise((done) => {{ const end = performance.now() + {deadline_s * 1000};"
+            f" const look = () => {{ let is; try {{ is = ({script}); }} catch {{ is = null; }}"
             " if (is || performance.now() > end) done(is); else setTimeout(look, 20); };"
-            " look(); })" % (deadline_s * 1000, script)
+            " look(); })"
         )
         assert found, f"never came true: {script}; complaints: {self.complaints}"
         return found

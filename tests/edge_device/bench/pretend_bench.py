@@ -136,7 +136,7 @@ class PretendBench(BenchForTests):
         }  # fmt: skip
 
     async def preview_jpeg(self) -> bytes | None:
-        score = self.shown.focus.history[-1]
+        score = (self.shown.focus.history or (LIMIT,))[-1]
         blur = max(0.0, 1.2 * (LIMIT + 1.5 - score))
         sharp = self._fields[0]
         return jpeg(np.asarray(cv2.GaussianBlur(sharp, (0, 0), blur) if blur > 0.3 else sharp))
