@@ -51,16 +51,17 @@ _PICTURE: Final = re.compile(HEX128_PATTERN[:-1] + r"\.jpg$")
 Operator = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]{1,64}$")
 ]
+Plain = str | int | float | bool
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class Wish(BaseModel):
-    """Body of an action; its arguments are of the kinds that a command by MQTT may have."""
+    """Body of an action; its arguments are plain values or lists of them, which the action checks."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     operator: Operator
-    arguments: dict[str, str | int | float | bool] = {}
+    arguments: dict[str, Plain | list[Plain] | None] = {}
 
 
 class Login(BaseModel):

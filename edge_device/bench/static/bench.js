@@ -95,6 +95,7 @@ function drawView() {
     image.hidden = !last;
     write("preview-word", last ? "last capture" : "no live picture from this camera");
   }
+  byId("focus").dataset.limit = state.focus.limit === null ? "no" : "yes";
   drawFocus(state.focus, score);
 }
 

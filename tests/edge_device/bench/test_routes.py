@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
@@ -29,12 +30,20 @@ async def test_the_state_comes_whole(tmp_path: Path) -> None:
 @in_loop
 async def test_an_action_is_done_once_with_its_arguments_and_operator(tmp_path: Path) -> None:
     bench = BenchForTests()
-    wish = {"operator": " kim ", "arguments": {"priority": "stat"}}
+    arguments = {"stat": True, "count": 3, "within_s": 2.5, "image_ids": ["a", "b"], "note": None}
+    wish = {"operator": " kim ", "arguments": arguments}
     async with served(bench, tmp_path):
         answer = await act(Place(tmp_path / SOCKET_NAME), "capture", wish)
     assert answer.status == 200
     assert answer.fields == {"ok": True, "result": {"image_id": IMAGE_ID}, "error": ""}
-    assert bench.done == [("capture", {"priority": "stat"}, "kim")]
+    assert bench.done == [("capture", arguments, "kim")]
+    assert [type(value) for value in bench.done[0][1].values()] == [
+        bool,
+        int,
+        float,
+        list,
+        NoneType,
+    ]
 
 
 @in_loop
@@ -59,11 +68,12 @@ async def test_an_action_that_the_agent_refuses_says_why(tmp_path: Path) -> None
         (b'{"operator": "kim", "arguments": 3}', 400, "arguments"),
         (b'{"operator": "kim", "also": 3}', 400, "also"),
         (b'{"operator": "kim", "arguments": {"a": NaN}}', 400, "arguments.a"),
+        (b'{"operator": "kim", "arguments": {"a": {"b": 1}}}', 400, "arguments.a"),
         (b'{"operator": "\xff"}', 400, "body"),
         (b"[" * 5000, 400, "body"),
         (b" " * (MAX_BODY_BYTES + 1), 413, "bytes"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 @in_loop
 async def test_a_wish_that_is_none_is_refused_by_name_and_not_done(
