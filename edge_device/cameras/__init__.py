@@ -29,7 +29,7 @@ def open_camera(
         case FolderCameraSettings():
             return FolderCamera(settings, is_captured, max_bytes=max_bytes)
         case SimulatedCameraSettings():
-            return SimulatedCamera(settings, is_captured)
+            return SimulatedCamera(settings, is_captured, focus_of)
         case V4l2CameraSettings():
             from edge_device.cameras.v4l2 import open_v4l2
 

@@ -16,10 +16,13 @@ from edge_device.cameras import (
     Shot,
     SimulatedCameraSettings,
     Unusable,
+    focus_of,
     open_camera,
 )
 from edge_device.cameras.folder import FolderCamera
+from edge_device.cameras.shots import at_most_preview
 from edge_device.cameras.simulated import SimulatedCamera
+from edge_device.simulator import render_field
 from wire_protocol.json_messages import Reason
 
 LONG_AGO_S = 1_700_000_000.0
@@ -154,8 +157,10 @@ def test_simulated_frames_are_the_same_in_every_run_and_say_what_they_are() -> N
     settings = SimulatedCameraSettings(
         kind="simulated", seed=5, count=4, fields_per_slide=2, width_px=96, height_px=64
     )
-    first = take_all(SimulatedCamera(settings, lambda _key: False))
-    again = take_all(SimulatedCamera(settings, frozenset({first[0].source_key}).__contains__))
+    first = take_all(SimulatedCamera(settings, lambda _key: False, focus_of))
+    again = take_all(
+        SimulatedCamera(settings, frozenset({first[0].source_key}).__contains__, focus_of)
+    )
     assert [shot.source for shot in first] == [
         "simulated:seed5:ALL:slide0:field0",
         "simulated:seed5:ALL:slide0:field1",
@@ -168,6 +173,51 @@ def test_simulated_frames_are_the_same_in_every_run_and_say_what_they_are() -> N
         for a, b in zip(again, first[1:], strict=True)
     )
     assert first[0].um_per_px == settings.um_per_px
+
+
+def simulated(**settings: object) -> SimulatedCamera:
+    values = {"kind": "simulated", "width_px": 320, "height_px": 240} | settings
+    checked = SimulatedCameraSettings.model_validate(values)
+    return SimulatedCamera(checked, lambda _key: False, focus_of)
+
+
+def test_a_simulated_preview_shows_what_is_taken_next_and_then_the_last_field() -> None:
+    camera = simulated(count=1, width_px=1600, height_px=1200)
+    before = camera.preview()
+    assert before is not None and before.shape == (600, 800, 3)
+    shot = camera.take()
+    assert isinstance(shot, Shot) and isinstance(shot.content, np.ndarray)
+    small = at_most_preview(shot.content).astype(int)
+    for preview in (before, camera.preview()):
+        assert preview is not None and 0 < np.abs(preview - small).max() <= 4
+    assert camera.take() is Nothing.EVER
+    last = camera.preview()
+    assert last is not None and not np.array_equal(before, last)  # its noise is drawn anew
+
+
+def test_previews_render_no_field_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+
+    def counted(*args: object, **kwargs: object) -> object:
+        rendered.append(args)
+        return render_field(*args, **kwargs)  # type: ignore[arg-type]  # passed through as it came
+
+    monkeypatch.setattr("edge_device.cameras.simulated.render_field", counted)
+    camera = simulated()
+    for _ in range(3):
+        assert camera.preview() is not None and isinstance(camera.take(), Shot)
+        assert camera.preview() is not None
+    assert len(rendered) == 3
+
+
+def test_a_simulated_stage_comes_to_rest_and_the_sharpest_frame_is_the_picture() -> None:
+    shot = simulated(settle_frames=2, settle_s=30, burst=4).take()
+    assert isinstance(shot, Shot) and shot.sequence is not None
+    sequence = shot.sequence
+    assert sequence.is_still and sequence.waited_frames >= 4
+    assert len(sequence.focus) == 4 and max(sequence.focus) == sequence.focus[sequence.chosen]
+    assert isinstance(shot.content, np.ndarray)
+    assert focus_of(shot.content) == sequence.focus[sequence.chosen]
 
 
 def test_the_settings_choose_the_camera(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from watchdog.observers.api import BaseObserver
 from edge_device.cameras import FolderCameraSettings, Nothing, Shot
 from edge_device.cameras import watching as watching_module
 from edge_device.cameras.folder import FolderCamera
+from edge_device.cameras.image_files import files_below
 
 LONG_AGO_S = 1_700_000_000.0
 #: Longer than any test: what is found was told by events.
@@ -245,14 +246,12 @@ def test_taking_two_thousand_files_lists_the_folder_once(
         (tmp_path / f"{n:04d}.jpg").write_bytes(b"x")
         os.utime(tmp_path / f"{n:04d}.jpg", (LONG_AGO_S, LONG_AGO_S))
     listings = []
-    walk = os.walk
 
-    def counted(folder: Path | bytes) -> Iterator[object]:
-        if isinstance(folder, Path):  # the observer's own walk is of bytes, once at its start
-            listings.append(folder)
-        return walk(folder)
+    def counted(folder: Path) -> Iterator[Path]:
+        listings.append(folder)
+        return files_below(folder)
 
-    monkeypatch.setattr("edge_device.cameras.image_files.os.walk", counted)
+    monkeypatch.setattr(watching_module, "files_below", counted)
     with watching(tmp_path) as camera:
         began_s = time.thread_time()
         assert sum(isinstance(camera.take(), Shot) for _ in range(2000)) == 2000
