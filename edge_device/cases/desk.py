@@ -12,7 +12,6 @@ case opens or closes in one place.)
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from edge_device.outbox.rows import OutboxRow, Refusal
 from edge_device.outbox_thread import DISK_REFUSES, DiskGivenUpError, OutboxThread
 from service_runtime.boot import monotonic_s, wall_time
 from service_runtime.log import get_log
-from wire_protocol.ids import OPERATOR_PATTERN
 from wire_protocol.json_messages import Reason
 from wire_protocol.manifest import UNFILED
 
@@ -197,11 +195,6 @@ class CaseDesk:
 
         Returns the case it had. Raises CaseError.
         """
-        if not re.fullmatch(OPERATOR_PATTERN, operator):
-            raise CaseError(
-                "moving a field needs the name of an operator: the account's, "
-                "1 to 64 letters, digits, dots, dashes and underscores"
-            )
         if case_id != UNFILED:
             try:
                 case_id = check_case_id(case_id, self._settings)
@@ -211,7 +204,7 @@ class CaseDesk:
             before = await self._disk.call(
                 lambda outbox: ledger.write_move(outbox, image_id, case_id, operator)
             )
-        except ledger.NoSuchFieldError as error:
+        except ledger.MoveError as error:
             raise CaseError(str(error)) from error
         except DISK_REFUSES as error:
             raise CaseError(f"the disk refuses: {error}") from error

@@ -5,6 +5,7 @@ All functions block on the disk and belong to the outbox's writer thread.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from edge_device.cases.book import By
 from edge_device.outbox.audit import append_audit
 from edge_device.outbox.outbox import Outbox
 from service_runtime.boot import boot_id, new_id, wall_time
+from wire_protocol.ids import OPERATOR_PATTERN
 from wire_protocol.json_messages import Reason, Refile
 
 #: What counts as a field of a case: what the gate refused and labels do not.
@@ -22,7 +24,7 @@ _FIELDS = (
 )
 
 
-class NoSuchFieldError(Exception):
+class MoveError(Exception):
     """The image cannot be moved to another case; the message says why."""
 
 
@@ -146,14 +148,19 @@ def _case_row(row: sqlite3.Row) -> CaseRow:
 def write_move(outbox: Outbox, image_id: str, case_id: str, operator: str) -> str:
     """Files an image under another case, durably, with the refile that tells the records store.
 
-    Returns the case it had; the same case again changes nothing. Raises NoSuchFieldError.
+    Returns the case it had; the same case again changes nothing. Raises MoveError.
     """
+    if not re.fullmatch(OPERATOR_PATTERN, operator):
+        raise MoveError(
+            "moving a field needs the name of an operator: the account's, "
+            "1 to 64 letters, digits, dots, dashes and underscores"
+        )
     try:
         row = outbox.row(image_id)
     except KeyError:
-        raise NoSuchFieldError(f"no image {image_id} in this outbox") from None
+        raise MoveError(f"no image {image_id} in this outbox") from None
     if row.refusal is not None and row.refusal.reason is Reason.SLIDE_LABEL:
-        raise NoSuchFieldError(f"image {image_id} was a slide's label, no field")
+        raise MoveError(f"image {image_id} was a slide's label, no field")
     if row.case_id == case_id:
         return row.case_id
     with outbox.transaction():

@@ -13,6 +13,8 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 #: (job `flat-field` is module `flat_field_job`).
 JOBS: Final[dict[str, str]] = {
     "run": "run the agent (what happens without a job's name)",
+    "status": "what the agent of this device does right now, or what its outbox holds",
+    "case": "show, open, close or list cases; move a field to another case",
     "outbox": "list, retry, export, purge or rescue the images of this device",
     "flat-field": "show, undo or reset the learned light; draw before and after",
 }
