@@ -119,7 +119,8 @@ def test_a_refile_of_another_outbox_moves_nothing_and_is_kept_as_a_contradiction
 
 
 def test_nor_does_one_that_came_before_the_image(store: RecordsStore, url: str) -> None:
-    store.commit([refile(1, "S-0002", outbox_id=hex_id("outbox", 9)), recorded(1)], AT)
+    store.commit([refile(1, "S-0002", outbox_id=hex_id("outbox", 9))], AT)
+    store.commit([recorded(1)], AT)
     assert cases(url) == {hex_id("image", 1): "C7F3K2"}
 
 
