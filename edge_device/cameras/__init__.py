@@ -35,7 +35,9 @@ def open_camera(
 
             return open_v4l2(settings, focus_of)
         case Picamera2CameraSettings():
-            raise CameraError(f"camera.kind: {settings.kind} is not built yet")
+            from edge_device.cameras.picamera2 import open_picamera2
+
+            return open_picamera2(settings, focus_of)
         case _:
             assert_never(settings)
 

@@ -81,8 +81,8 @@ class Picamera2CameraSettings(_SequenceSettings):
     kind: Literal["picamera2"]
     trigger: Literal["schedule", "command"] = "command"
     camera: int = Field(default=0, ge=0, le=15)
-    width: int = Field(default=2028, ge=64, le=16_384)
-    height: int = Field(default=1520, ge=64, le=16_384)
+    width: int = Field(default=2028, ge=64, le=16_384, multiple_of=2)
+    height: int = Field(default=1520, ge=64, le=16_384, multiple_of=2)
     #: Frames in which the automatics find exposure and white balance before these are held.
     warm_up_frames: int = Field(default=30, ge=0, le=1000)
     #: Held from the start where given; measured once and then held where not.
