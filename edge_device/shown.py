@@ -153,7 +153,7 @@ class AgentOnBench:
     def _case(self) -> shown.CaseShown:
         case, deadline = self._cases.current, self._cases.deadline
         if case is None:
-            return shown.CaseShown()
+            return shown.CaseShown(case_id=self._cases.standing_in, notice=self._cases.notice)
         now_s = monotonic_s()
         return shown.CaseShown(
             case_id=case.case_id,
@@ -161,6 +161,7 @@ class AgentOnBench:
             opened_s_ago=max(0.0, now_s - case.opened_s),
             closes_in_s=None if deadline is None else max(0.0, deadline - now_s),
             operator=case.operator,
+            notice=self._cases.notice,
         )
 
     def _versions(self) -> shown.VersionsShown:

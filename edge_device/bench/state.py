@@ -6,9 +6,10 @@ Times are ages in seconds (`_s_ago`, `_in_s`), never wall clocks: a device may n
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from wire_protocol.ids import Device, ImageId, Site
 from wire_protocol.json_messages import Reason
@@ -29,7 +30,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class Shown(BaseModel):
     """Base of all parts of the state."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
 
 class LinkShown(Shown):
@@ -55,6 +56,8 @@ class CaseShown(Shown):
     #: Until it closes by itself, unless something is captured.
     closes_in_s: Age | None = None
     operator: str = ""
+    #: What happened last that should be known (a label could not be read, it was closed as idle).
+    notice: str = ""
 
 
 class CameraShown(Shown):
@@ -91,6 +94,14 @@ class ScoreShown(Shown):
         return above and (self.at_most is None or self.value <= self.at_most)
 
 
+class Judged(StrEnum):
+    """What became of a capture at a glance; each has a shape beside its colour."""
+
+    GOOD = "good"
+    WARNED = "warned"
+    REFUSED = "refused"
+
+
 class CaptureShown(Shown):
     """One of the last captures."""
 
@@ -115,6 +126,37 @@ class CaptureShown(Shown):
     override_reason: str = ""
     can_send_anyway: bool = False
     can_move: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way; mypy knows no other
+    @property
+    def judged(self) -> Judged:
+        """At a glance, the same on every screen. A refusal stays one after it was recorded."""
+        return self._at_a_glance[0]
+
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def word(self) -> str:
+        """The glance in words."""
+        return self._at_a_glance[1]
+
+    @property
+    def _at_a_glance(self) -> tuple[Judged, str]:
+        if self.state is OutboxState.QUARANTINED:
+            return Judged.REFUSED, "Damaged on this device"
+        if self.outcome is Outcome.DROPPED:
+            return Judged.REFUSED, "Dropped"
+        if self.reason is Reason.SLIDE_LABEL:
+            return Judged.GOOD if self.case_id else Judged.REFUSED, "Slide label"
+        is_refused = self.state is OutboxState.REJECTED or self.outcome is Outcome.REJECTED
+        if self.gate_override and not is_refused:
+            return Judged.WARNED, "Sent although refused"
+        if is_refused or self.reason is not None:
+            # Without a reason of the device's own it was the far side that refused it.
+            return (
+                Judged.REFUSED,
+                "Not sent" if self.reason is not None else "Refused after sending",
+            )
+        return (Judged.WARNED, "Taken, with a warning") if self.warnings else (Judged.GOOD, "Taken")
 
 
 class QueueShown(Shown):

@@ -94,6 +94,11 @@ class CaseDesk:
         return self._book.deadline
 
     @property
+    def standing_in(self) -> str | None:
+        """The case of captures while none is open, where the settings name one."""
+        return None if self._fallback == UNFILED else self._fallback
+
+    @property
     def reason_to_halt(self) -> str:
         """Why no picture may be taken, "" where one may. Where a picture could bring its own case
         (a label, a folder) it has to be taken to know."""

@@ -54,7 +54,7 @@ function drawCase() {
   const facts = byId("case-facts");
   const left = closes === null ? null : Math.max(0, closes - since());
   const short = left !== null && left < 300;
-  write("case-fields", id ? count(fields, "field") : "Captures now would belong to no case.");
+  write("case-fields", [id ? count(fields, "field") : "", state.case.notice || (id ? "" : "Captures now would belong to no case.")].filter(Boolean).join(" · "));
   write("case-closes", id && left !== null ? `closes in ${short ? countdown(left) : age(left)}` : "");
   facts.dataset.short = short ? "yes" : "";
   show("open-case", true, id ? "Next case…" : "Open case…");
