@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from edge_device.outbox import NewCapture, Outbox, OutboxRow
 from service_runtime.log import get_log
-from wire_protocol.machine_io import Persist
+from wire_protocol.machine_io import OutboxState, Persist
 
 T = TypeVar("T")
 #: What a full or failing disk raises.
@@ -79,9 +79,12 @@ class OutboxThread:
         return await self.patiently(lambda outbox: outbox.add(captures))
 
     def persist(self, change: Persist) -> None:
-        """Commits this change soon, in order."""
+        """Commits this change soon, in order; that a worker has begun with an image only together
+        with what comes next: after a restart it means nothing, and a commit costs a card five pages.
+        """
         self._waiting.append(change)
-        self._changed.set()
+        if change.state is not OutboxState.SENDING:
+            self._changed.set()
 
     @property
     def is_settled(self) -> bool:

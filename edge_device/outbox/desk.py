@@ -10,7 +10,7 @@ program then tells the sender (`Transfer.take` or `Transfer.retry`) of the rows 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -250,12 +250,14 @@ def set_case(outbox: Outbox, image_id: str, case_id: str, operator: str) -> Outb
 def restamp(outbox: Outbox, boot_id: str, wall_minus_monotonic_s: float) -> list[OutboxRow]:
     """Gives captures of this boot that were taken before the clock was set their wall time.
 
-    Those that no worker has been sent yet; the rows are for `Transfer.retry`.
+    Those that no worker has been sent yet, and refused ones, whose rejection is said again until
+    it is recorded; the rows are for `Transfer.retry`.
     """
     with outbox.transaction():
         found = outbox.db.execute(
             "SELECT seq, image_id, captured_ns FROM images"
-            " WHERE state = 'waiting' AND NOT clock_synced AND boot_id = ? ORDER BY seq",
+            " WHERE state IN ('waiting', 'rejected') AND NOT clock_synced AND boot_id = ?"
+            " ORDER BY seq",
             (boot_id,),
         ).fetchall()
         for row in found:
@@ -292,12 +294,15 @@ def _ids(outbox: Outbox, condition: str, *values: float) -> list[str]:
     return [row["image_id"] for row in found]
 
 
-def _routine_waiting(outbox: Outbox, in_flight: Collection[str]) -> list[sqlite3.Row]:
+def _routine_waiting(outbox: Outbox, in_flight: Collection[str]) -> Iterator[sqlite3.Row]:
+    """The oldest first, read only as far as the caller goes."""
     found = outbox.db.execute(
         "SELECT image_id, size_bytes, bytes_held, captured_clock_s FROM images"
         " WHERE state = 'waiting' AND priority = 'routine' ORDER BY seq"
     )
-    return [row for row in found if row["image_id"] not in in_flight]
+    for row in found:
+        if row["image_id"] not in in_flight:
+            yield row
 
 
 def _drop(outbox: Outbox, image_ids: Sequence[str], operator: str, why: str) -> list[OutboxRow]:
