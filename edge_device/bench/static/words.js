@@ -54,14 +54,9 @@ export function plain(name) {
   return name.replaceAll("_", " ").replace(/ percent$/, " %");
 }
 
-/** What the gate made of a capture: kind (good, warned, refused), its shape and its word. */
+const MARKS = { good: "✓", warned: "▲", refused: "✕" };
+
+/** What became of a capture: kind (good, warned, refused), its shape and its word. */
 export function verdictOf(capture) {
-  if (capture.state === "quarantined") return { kind: "refused", mark: "✕", word: "Damaged here" };
-  if (capture.reason && capture.gate_override) {
-    return { kind: "warned", mark: "▲", word: "Sent although refused" };
-  }
-  if (capture.state === "rejected") return { kind: "refused", mark: "✕", word: "Not sent" };
-  if (capture.warnings.length) return { kind: "warned", mark: "▲", word: "Taken, with a warning" };
-  if (capture.gate_override) return { kind: "warned", mark: "▲", word: "Sent although refused" };
-  return { kind: "good", mark: "✓", word: "Taken" };
+  return { kind: capture.judged, mark: MARKS[capture.judged], word: capture.word };
 }
