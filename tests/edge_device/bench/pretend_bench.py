@@ -11,6 +11,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def rendered(n: int, blur_px: float) -> npt.NDArray[np.uint8]:
     rgb = render_field(draw_slide(5 + n % 3), "ALL", n, width_px=800, height_px=500).image
     blurred = cv2.GaussianBlur(rgb, (0, 0), blur_px) if blur_px else rgb
     return np.asarray(cv2.cvtColor(blurred, cv2.COLOR_RGB2BGR), np.uint8)
+
+
+@cache
+def jpeg_of_a_field() -> bytes:
+    """One of them as the camera would give it."""
+    return jpeg(rendered(0, 0))
 
 
 def jpeg(bgr: npt.NDArray[np.uint8]) -> bytes:
