@@ -70,7 +70,10 @@ class Picamera2Device:
         found = self._class.global_camera_info()
         if s.camera >= len(found):
             raise DeviceGoneError(f"no Raspberry Pi camera {s.camera}: {len(found)} found")
-        self._camera = camera = self._class(s.camera)
+        try:
+            self._camera = camera = self._class(s.camera)
+        except RuntimeError as error:
+            raise DeviceGoneError(f"Raspberry Pi camera {s.camera} is in use: {error}") from error
         lores_height = round(_LORES_WIDTH_PX * s.height / s.width / 2) * 2
         lores = {"size": (_LORES_WIDTH_PX, lores_height), "format": "YUV420"}
         config = camera.create_still_configuration(

@@ -71,6 +71,7 @@ class Picamera2:
     #: Set: the driver is stuck so that not even its own limits work.
     is_stuck: ClassVar[bool] = False
     let_go: ClassVar[threading.Event] = threading.Event()
+    is_open: bool
 
     @classmethod
     def reset(cls) -> None:
@@ -86,12 +87,14 @@ class Picamera2:
     def __init__(self, camera_num: int = 0) -> None:
         if not 0 <= camera_num < self.cameras:
             raise IndexError("list index out of range")
-        assert not any(camera.is_open for camera in self.opened), "the camera is in use"
+        if any(camera.is_open for camera in self.opened):
+            raise RuntimeError("Camera __init__ sequence did not complete.")
         self.opened.append(self)
         self.calls: list[str] = []
         self.controls: list[dict[str, Any]] = []
         self.config: dict[str, Any] = {}
-        self.is_open, self.is_started = True, False
+        self.is_open = True
+        self.is_started = False
         self.held = 0
         self._frame = 0
         self._waiting: list[tuple[int, dict[str, Any]]] = []
