@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -58,7 +59,8 @@ class RawFiles:
             temporary.write_bytes(content)
             temporary.rename(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             self._log.warning("raw_not_kept", name=name, reason=str(error))
             return None
         held[name] = (self._now_s(), len(content))

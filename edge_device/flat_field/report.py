@@ -84,7 +84,7 @@ def _text(rows: Sequence[Row], how: str) -> str:
     lines = [
         "# Flat field: before and after",
         "",
-        f"{RESEARCH_USE_ONLY}. {how}",
+        f"{RESEARCH_USE_ONLY} {how}",
         "",
         f"{len(ratios)} of {len(rows)} frames corrected."
         + (

@@ -143,7 +143,8 @@ class FlatFieldStore:
 
     def _read(self, path: Path) -> Version | None:
         try:
-            with np.load(path, allow_pickle=False) as parts:
+            # From memory, for a torn file opened by name would stay open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as parts:
                 shape, level = parts["shape"], parts["level"]
                 facts = _Facts.model_validate_json(parts["facts"].tobytes())
         except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
