@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_device.outbox import DamagedError, Outbox, OutboxError, Refusal, read_snapshot
+from edge_device.outbox import (
+    DamagedError,
+    Outbox,
+    OutboxError,
+    OutboxRow,
+    Refusal,
+    read_snapshot,
+)
+from edge_device.outbox.audit import read_audit
+from edge_device.outbox.listing import list_rows
 from edge_device.outbox.memory import known_store, remember_reply, remember_store, stored_reply
 from edge_device.outbox.retention import RECORDED_KEPT_S, TOMBSTONE_KEPT_S, keep_house
 from tests.edge_device.outbox_steps import SOURCES, STEPS, live, new_capture
@@ -27,21 +36,46 @@ def check(folder: Path) -> None:
     try:
         snapshot = read_snapshot(folder)
         assert [row.seq for row in snapshot.rows] == list(range(1, snapshot.next_seq))
-        names = [row.source for row in snapshot.rows if row.bytes_held]
+        rows = [one.row for one in list_rows(outbox.db)]
+        names = [row.source for row in rows if row.bytes_held and not row.copy_of]
         assert len(names) == len(set(names))
-        for row in snapshot.rows:
+        for row in rows:
             if row.bytes_held:
                 assert outbox.read(row.image_id) == row.source.encode() * 1000
             else:
-                assert row.state is OutboxState.RECORDED
+                dropped_by = "" if row.refusal is None else row.refusal.operator
+                assert row.state is OutboxState.RECORDED or dropped_by == "kim"
+        check_audit(outbox, rows)
         on_disk = {path.name for path in (folder / "images").iterdir()}
         assert on_disk == {row.image_id for row in snapshot.rows if row.bytes_held}
     finally:
         outbox.close()
 
 
+def check_audit(outbox: Outbox, rows: list[OutboxRow]) -> None:
+    """A deed and its line in the audit are both there or both not."""
+    lines = [(line.action, line.image_id) for line in read_audit(outbox.db)]
+    dropped = {row.image_id for row in rows if row.refusal is not None and row.refusal.operator}
+    assert {
+        image for action, image in lines if action in ("outbox_drop", "outbox_purge")
+    } == dropped
+    copied = {row.copy_of for row in rows if row.copy_of}
+    assert {image for action, image in lines if action == "send_anyway"} == copied
+    assert copied == {row.image_id for row in rows if row.sent_again_as}
+    moved = {row.image_id for row in rows if row.case_id == "CASE-7"}
+    assert {image for action, image in lines if action == "move_field"} == moved
+
+
 #: Steps that come more than once in the life: killed at the second time as well.
-AGAIN = ("temporary_synced", "folder_synced", "rows_inserted", "states_committed")
+AGAIN = (
+    "temporary_synced",
+    "folder_synced",
+    "rows_inserted",
+    "states_committed",
+    "schema_statement",
+    "purge_committed",
+    "audit_written",
+)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +93,7 @@ def test_survives_a_kill_at_every_step(tmp_path: Path, step: str, times: int) ->
     live(tmp_path, lambda _name: None)
     check(tmp_path)
     snapshot = read_snapshot(tmp_path)
-    assert len(snapshot.rows) == len(SOURCES), "a source was captured twice or lost"
+    assert len(snapshot.rows) == len(SOURCES) + 2, "a source was captured twice or lost"
 
 
 def test_seqs_are_gapless_over_restarts_and_the_id_stays(tmp_path: Path) -> None:
