@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_device.bench.state import BenchState, CaptureShown, FocusShown, Judged
-from edge_device.outbox.rows import OutboxTotals
+from edge_device.outbox.rows import UNRECORDED, SnapshotRow
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import UNFILED, Priority
 from wire_protocol.words import RESEARCH_USE_ONLY
@@ -45,15 +46,16 @@ def status_screen(state: BenchState, *, captures: int) -> RenderableType:
     return Group(*parts)
 
 
-def disk_screen(totals: OutboxTotals) -> RenderableType:
+def disk_screen(rows: Sequence[SnapshotRow]) -> RenderableType:
     """What the outbox on disk tells where no agent runs."""
-    counts = [f"{_word(state)} {n}" for state, n in sorted(totals.counts.items()) if n]
-    lines = [
-        f"outbox   {', '.join(counts) or 'empty'}",
-        f"waiting  {totals.unrecorded} images, {size_words(totals.unrecorded_bytes)}"
-        " that the records store does not have yet",
-    ]
-    return Text("\n".join(lines))
+    counts = Counter(row.state for row in rows)
+    told = ", ".join(f"{_STATES[state]} {counts[state]}" for state in OutboxState if counts[state])
+    owed = [row for row in rows if row.state in UNRECORDED]
+    size = size_words(sum(row.size_bytes for row in owed if row.bytes_held))
+    return Text(
+        f"outbox   {told or 'empty'}\n"
+        f"waiting  {len(owed)} images, {size} that the records store does not have yet"
+    )
 
 
 def age_words(seconds: float) -> str:
@@ -94,7 +96,10 @@ def _case(state: BenchState) -> Text:
         line.append("  No case is open: captures now would belong to no case.", style=_WARN)
         return line
     line.append(f" CASE {case.case_id} ", style="bold white on magenta")
-    line.append(f"  {case.fields} field{'' if case.fields == 1 else 's'}", style="bold")
+    counted = f"{case.fields} field{'' if case.fields == 1 else 's'}"
+    line.append(
+        f"  {'as the settings say' if case.opened_s_ago is None else counted}", style="bold"
+    )
     if case.closes_in_s is not None:
         soon = case.closes_in_s < 300
         line.append(f" · closes in {age_words(case.closes_in_s)}", style=_WARN if soon else "")
@@ -108,6 +113,8 @@ def _alarms(state: BenchState) -> Iterator[tuple[str, str, str]]:
         yield "✕", _BAD, f"No captures: {state.halted}"
     if state.paused:
         yield "▲", _WARN, "Paused: no picture is taken until somebody resumes."
+    if state.case.notice:
+        yield "▲", _WARN, state.case.notice
     if state.link.state == "offline":
         why = f": {state.link.words}" if state.link.words else ""
         yield "▲", _WARN, f"Offline{why}. Captures are kept here until it is back."
@@ -178,7 +185,3 @@ def _facts(state: BenchState) -> Text:
         facts.append(f"calibration {versions.calibration}")
     facts.append(f"hemowire {versions.software}".strip())
     return Text(" · ".join(facts), style="dim")
-
-
-def _word(state: str) -> str:
-    return _STATES[OutboxState(state)] if state in list(OutboxState) else state

@@ -54,12 +54,13 @@ function drawCase() {
   const facts = byId("case-facts");
   const left = closes === null ? null : Math.max(0, closes - since());
   const short = left !== null && left < 300;
-  write("case-fields", [id ? count(fields, "field") : "", state.case.notice || (id ? "" : "Captures now would belong to no case.")].filter(Boolean).join(" · "));
+  const isOpened = state.case.opened_s_ago !== null; // else the settings' own case stands in
+  write("case-fields", !id ? "Captures now would belong to no case." : isOpened ? count(fields, "field") : "as the settings say");
   write("case-closes", id && left !== null ? `closes in ${short ? countdown(left) : age(left)}` : "");
   facts.dataset.short = short ? "yes" : "";
   show("open-case", true, id ? "Next case…" : "Open case…");
   byId("open-case").classList.toggle("first", !id);
-  show("close-case", Boolean(id));
+  show("close-case", Boolean(id) && isOpened);
 }
 
 /** The worst thing that is wrong, in words; the rest stands under Device. */
@@ -69,6 +70,7 @@ function alarms() {
   if (state.camera.trouble) found.push(["bad", `Camera: ${state.camera.trouble}`]);
   if (state.halted && !state.paused) found.push(["bad", `No captures: ${state.halted}`]);
   if (state.paused) found.push(["warn", "Paused: no picture is taken until somebody resumes."]);
+  if (state.case.notice) found.push(["warn", state.case.notice]);
   if (state.link.state === "offline") {
     const kept = state.queue.images ? ` ${count(state.queue.images, "image")} kept here until it is back.` : " Captures are kept here until it is back.";
     found.push(["warn", `Offline${state.link.words ? `: ${state.link.words}` : ""}.${kept}`]);

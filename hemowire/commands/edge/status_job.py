@@ -9,13 +9,14 @@ import argparse
 import json
 import sqlite3
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_device.outbox.rows import OutboxTotals
+    from edge_device.outbox.rows import SnapshotRow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,33 +84,21 @@ def _follow(data_dir: Path, console: Console, captures: int) -> None:
 def _without_agent(data_dir: Path, reason: str, *, as_json: bool, console: Console) -> int:
     from edge_device.bench.status_screen import disk_screen
     from edge_device.outbox import OutboxError
+    from edge_device.outbox.reading import read_snapshot
 
-    totals: OutboxTotals | None = None
+    rows: tuple[SnapshotRow, ...] | None = None
     trouble = ""
     try:
-        totals = _read_totals(data_dir)
+        rows = read_snapshot(data_dir / "outbox").rows
     except (OutboxError, OSError, sqlite3.Error) as error:
         trouble = str(error)
     if as_json:
-        outbox = None
-        if totals is not None:
-            outbox = {"counts": totals.counts, "waiting_bytes": totals.unrecorded_bytes}
-        print(json.dumps({"agent": None, "reason": reason, "outbox": outbox, "trouble": trouble}))
+        counts = None if rows is None else Counter(row.state.value for row in rows)
+        print(json.dumps({"agent": None, "reason": reason, "outbox": counts, "trouble": trouble}))
         return 1
     console.print(f"NO AGENT  {reason}", markup=False, highlight=False)
-    if totals is not None:
-        console.print(disk_screen(totals))
+    if rows is not None:
+        console.print(disk_screen(rows))
     else:
         console.print(f"outbox   cannot be read: {trouble}", markup=False, highlight=False)
     return 1
-
-
-def _read_totals(data_dir: Path) -> OutboxTotals:
-    from edge_device.outbox.schema import open_to_read
-    from edge_device.outbox.tallies import totals
-
-    connection = open_to_read(data_dir / "outbox")
-    try:
-        return totals(connection)
-    finally:
-        connection.close()

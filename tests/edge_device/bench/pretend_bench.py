@@ -154,7 +154,9 @@ class PretendBench(BenchForTests):
         if name in ("pause", "resume"):
             self.show(paused=name == "pause")
         elif name in ("open_case", "close_case"):
-            self.show(case=CaseShown(case_id=arguments.get("case_id"), closes_in_s=1800))
+            self.show(
+                case=CaseShown(case_id=arguments.get("case_id"), opened_s_ago=0, closes_in_s=1800)
+            )
         elif name == "capture":
             await asyncio.sleep(0.4)
             n = now.captures[0].seq + 1
