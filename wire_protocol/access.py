@@ -107,6 +107,7 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _read(Kind.CASE, "site"),
         _read(Kind.WORKLIST, "site"),
         _read(Kind.THUMBNAIL, "site"),
+        _read(Kind.REFILE, "site"),
         _read(Kind.REVIEW, "site"),
         _read(Kind.REPORT, "site"),
         _read(Kind.WORKER_STATUS),

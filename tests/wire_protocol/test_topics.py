@@ -106,7 +106,7 @@ def allowed(role: Role, access: Access, kind: Kind) -> list[Rule]:
         (Kind.COMMAND, {Role.OPERATOR}, {Role.EDGE}),
         (Kind.REPLY, {Role.EDGE}, {Role.OPERATOR}),
         (Kind.REJECTION, {Role.EDGE}, {Role.RECORDS, Role.OPERATOR}),
-        (Kind.REFILE, {Role.EDGE}, {Role.RECORDS, Role.OPERATOR}),
+        (Kind.REFILE, {Role.EDGE}, {Role.RECORDS, Role.OPERATOR, Role.HEMATOLOGIST}),
         (Kind.REVIEW, {Role.RECORDS}, {Role.HEMATOLOGIST}),
         (Kind.REPORT, {Role.RECORDS}, {Role.HEMATOLOGIST}),
     ],
