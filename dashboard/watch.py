@@ -19,14 +19,14 @@ from rich.live import Live
 
 from dashboard.settings import WatchSettings
 from dashboard.watch_list import Entry, WatchList
-from dashboard.watch_screen import plain_line, screen
+from dashboard.watch_screen import moved_line, plain_line, screen
 from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, monotonic_s, wall_time
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, MqttError, Subscription
 from service_runtime.session_roles import watch_session
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Diagnosis, TraceFragment, parse_json
+from wire_protocol.json_messages import Diagnosis, Refile, TraceFragment, parse_json
 from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
@@ -83,12 +83,13 @@ class Watch:
 
     async def _receive(self) -> None:
         site = self._settings.site or "+"
-        diagnoses = self._topics.build(Kind.DIAGNOSIS, site=site, device="+")
+        kinds = (Kind.DIAGNOSIS, Kind.REFILE)
+        topics = [self._topics.build(kind, site=site, device="+") for kind in kinds]
         async for event in self._session.events():
             match event:
                 case Connected():
                     with suppress(MqttError):
-                        await self._session.subscribe([Subscription(diagnoses)])
+                        await self._session.subscribe([Subscription(topic) for topic in topics])
                         self._say("connected")
                 case Disconnected(reason=reason):
                     self._say(f"NOT CONNECTED, trying again ({reason})")
@@ -105,16 +106,35 @@ class Watch:
             return  # enough was shown: not acknowledged, so the next terminal of this name gets it
         try:
             parsed = self._topics.parse(message.topic)
-            diagnosis = parse_json(Diagnosis, message.payload)
-            if parsed is None or (diagnosis.site, diagnosis.device) != (
+            is_refile = parsed is not None and parsed.kind is Kind.REFILE
+            kind: type[Refile | Diagnosis] = Refile if is_refile else Diagnosis
+            told = parse_json(kind, message.payload)
+            if parsed is None or (told.site, told.device) != (
                 parsed.levels.get("site"), parsed.levels.get("device")
             ):  # fmt: skip
-                raise PeerError("diagnosis disagrees with its topic")
+                raise PeerError(f"{told.SCHEMA} disagrees with its topic")
         except PeerError as error:
             self.refused += 1
             self._log.warning("message_refused", topic=message.topic, problem=str(error))
             message.ack()
             return
+        if isinstance(told, Refile):
+            self._move(told, message)
+        else:
+            self._add(told, message)
+
+    def _move(self, refile: Refile, message: Message) -> None:
+        """A field belongs to another case: what stands on the screen says so from now on."""
+        if self._list.move(refile):
+            self._changed.set()
+            if not self._is_live:
+                is_plain = self._form is Form.PLAIN
+                line = moved_line(refile) if is_plain else refile.to_bytes().decode()
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+        message.ack()
+
+    def _add(self, diagnosis: Diagnosis, message: Message) -> None:
         entry = self._list.add(diagnosis, diagnosis.site, diagnosis.device, monotonic_s())
         if entry is None:
             message.ack()

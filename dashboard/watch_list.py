@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, DiagnosisStatus
+from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, DiagnosisStatus, Refile
 
 #: Results that are remembered as shown; a repeat of an older one would be shown again.
 REMEMBERED: Final = 100_000
@@ -25,6 +25,8 @@ class Entry:
     device: str
     came_s: float
     number: int
+    #: The case that the field was moved to since; "" where it was not.
+    moved_to: str = ""
 
     @property
     def rank(self) -> int:
@@ -44,6 +46,8 @@ class WatchList:
         self._rows = rows
         self._entries: dict[int, Entry] = {}
         self._shown: OrderedDict[tuple[str, str, bool], None] = OrderedDict()
+        #: Image to the number of its last move and the case it was moved to.
+        self._moved: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._number = 0
         #: Entries that stand here and were never on the screen.
         self._unseen: set[int] = set()
@@ -70,7 +74,8 @@ class WatchList:
                 del self._entries[number]  # the full result takes its preview's place
                 self._unseen.discard(number)
         self._number += 1
-        entry = Entry(message, site, device, now_s, self._number)
+        moved_to = self._moved.get(message.image_id, (0, ""))[1]
+        entry = Entry(message, site, device, now_s, self._number, moved_to)
         self._entries[self._number] = entry
         self._unseen.add(self._number)
         while len(self._entries) > self._rows:
@@ -81,6 +86,18 @@ class WatchList:
                 self._unseen.discard(least.number)
                 self.made_room_unseen += 1
         return entry
+
+    def move(self, refile: Refile) -> bool:
+        """A field belongs to another case; whether that was news. It may come before its result."""
+        if self._moved.get(refile.image_id, (0, ""))[0] >= refile.number:
+            return False
+        self._moved[refile.image_id] = (refile.number, refile.to_case)
+        while len(self._moved) > REMEMBERED:
+            self._moved.popitem(last=False)
+        for number, entry in self._entries.items():
+            if entry.message.image_id == refile.image_id:
+                self._entries[number] = replace(entry, moved_to=refile.to_case)
+        return True
 
     def unseen(self, entries: Sequence[Entry]) -> int:
         """How many of these were never on the screen."""

@@ -22,7 +22,8 @@ from dashboard.words import (
     with_override,
     with_warning,
 )
-from wire_protocol.json_messages import Diagnosis
+from wire_protocol.json_messages import Refile
+from wire_protocol.manifest import UNFILED
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Narrower terminals show no case, device and probabilities; the text says what matters.
@@ -51,11 +52,20 @@ def age_s(entry: Entry, now_s: float, wall: datetime) -> float:
     return since_captured if since_it_came <= since_captured < 7 * 86_400 else since_it_came
 
 
-def said(message: Diagnosis) -> str:
-    """The message's own words, and that the gate was overridden where they leave it out."""
-    if not message.gate_override:
-        return message.text
-    return with_override(message.text, message.override_reason)
+def said(entry: Entry) -> str:
+    """The message's own words, and what they leave out: that the gate was overridden, or that the
+    field was moved to another case since."""
+    message = entry.message
+    text = message.text
+    if message.gate_override:
+        text = with_override(text, message.override_reason)
+    if entry.moved_to in ("", message.case_id):
+        return text
+    return f"MOVED to {_case_words(entry.moved_to)}, it is not of {_case_words(message.case_id)}. {text}"
+
+
+def _case_words(case_id: str) -> str:
+    return "no case" if case_id == UNFILED else f"case {case_id}"
 
 
 def plain_line(entry: Entry) -> str:
@@ -65,16 +75,25 @@ def plain_line(entry: Entry) -> str:
         message.captured_at,
         urgency_word(message.urgency.value),
         f"{entry.site}/{entry.device}",
-        f"case {message.case_id}",
+        f"case {entry.moved_to or message.case_id}",
         f"image {message.image_id[-6:]}",
         message.status.value,
-        with_warning(said(message)),
+        with_warning(said(entry)),
     ]
     words = probability_words(message.probabilities())
     if words:
         parts.append(f"[{words}]")
     parts.append(message.model)
     return printable("  ".join(parts))
+
+
+def moved_line(refile: Refile) -> str:
+    """A change of case in one line of text."""
+    return (
+        f"{refile.refiled_at}  {refile.site}/{refile.device}  image {refile.image_id[-6:]}  "
+        f"MOVED from {_case_words(refile.from_case)} to {_case_words(refile.to_case)} "
+        f"by {refile.operator}"
+    )
 
 
 def screen(
@@ -129,14 +148,14 @@ def _table(entries: Sequence[Entry], now_s: float, wall: datetime, *, is_wide: b
         table.add_column("probabilities", ratio=1)
     for entry in entries:
         message = entry.message
-        text = Text(printable(said(message)))
+        text = Text(printable(said(entry)))
         if entry.is_preview:
             text = Text("PREVIEW. ", style="italic") + text
         probabilities = Text(printable(probability_words(message.probabilities())))
         table.add_row(
             urgency_mark(message.urgency.value),
             age_words(age_s(entry, now_s, wall)),
-            *((message.case_id, entry.device) if is_wide else ()),
+            *((entry.moved_to or message.case_id, entry.device) if is_wide else ()),
             message.image_id[-6:],
             text,
             *((probabilities,) if is_wide else ()),

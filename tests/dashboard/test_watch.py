@@ -9,6 +9,7 @@ import pty
 import random
 import sys
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
@@ -20,13 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker
+from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker, edge_username
+from dashboard.settings import WatchSettings
+from dashboard.watch import Form, Watch
 from dashboard.watch_list import WatchList
 from dashboard.watch_screen import Drawn, plain_line, screen
 from dashboard.words import age_words, probability_words, with_override, with_warning
 from service_runtime.mqtt_types import NO_SUBSCRIBERS, Message
 from tests.dashboard.clients import TOPICS, asynchronous, client, say
 from tests.dashboard.reports_for_tests import diagnosis, hex_id
+from tests.dashboard.test_refiles import refile
 from wire_protocol.json_messages import (
     URGENCY_RANK,
     Diagnosis,
@@ -59,6 +63,61 @@ def test_urgent_comes_first_and_within_one_urgency_the_newest(seed: int) -> None
     assert [e.message.image_id for e in watched.in_order()] == [
         hex_id("image", number) for number, _ in expected
     ]
+
+
+def drawn_text(watched: WatchList) -> str:
+    console = Console(file=StringIO(), width=160, height=40, record=True)
+    console.print(screen(watched, "connected", 0.0, WALL, width=160, height=40).picture)
+    return " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["move first", "result first"])
+def test_a_moved_field_stands_under_its_new_case_and_says_that_it_was_moved(is_first: bool) -> None:
+    watched = WatchList(rows=10)
+    steps: list[Callable[[], bool]] = [
+        lambda: watched.move(refile(1, "S-0002")),
+        lambda: add(watched, diagnosis(1)),
+    ]
+    for step in steps if is_first else reversed(steps):
+        assert step()
+    add(watched, diagnosis(2))
+    [moved] = [e for e in watched.in_order() if e.message.image_id == hex_id("image", 1)]
+    assert moved.moved_to == "S-0002"
+    assert "MOVED to case S-0002, it is not of case C7F3K2." in drawn_text(watched)
+    assert "  case S-0002  " in plain_line(moved)
+    assert drawn_text(watched).count("MOVED") == 1
+
+
+def test_of_several_moves_the_last_stands_and_back_where_it_was_is_no_move() -> None:
+    watched = WatchList(rows=10)
+    add(watched, diagnosis(1))
+    assert watched.move(refile(2, "S-0003"))
+    assert not watched.move(refile(1, "S-0002"))
+    assert not watched.move(refile(2, "S-0003"))
+    assert watched.in_order()[0].moved_to == "S-0003"
+    assert watched.move(refile(3, "C7F3K2"))
+    assert "MOVED" not in drawn_text(watched)
+
+
+@asynchronous
+async def test_the_terminal_tells_of_a_move_as_it_comes(
+    own_broker: LocalBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = WatchSettings(broker=own_broker.settings(HEMATOLOGIST))
+    stop = asyncio.Event()
+    told = asyncio.create_task(Watch(settings, Form.PLAIN, 1).run(stop))
+    topic = TOPICS.build(Kind.REFILE, site="lab", device="scope-1")
+    async with client(own_broker, edge_username("scope-1")) as scope:
+        async with asyncio.timeout(20):
+            while await scope.session.publish(topic, refile(1, "S-0002").to_bytes()):
+                await scope.pause(0.05)  # nobody is subscribed yet
+        async with client(own_broker, WORKER) as worker:
+            await say(worker, diagnosis(1))
+            await told
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if "image" in line and "MOVED" in line]
+    assert "MOVED from case C7F3K2 to case S-0002 by tech-04" in said[0]
+    assert "MOVED to case S-0002, it is not of case C7F3K2." in said[1]
 
 
 def test_a_result_is_shown_once_and_another_models_result_beside_it() -> None:
