@@ -136,27 +136,21 @@ class V4l2Device:
     def _lock(self, capture: cv2.VideoCapture) -> None:
         """Exposure and white balance stay as they are from here on, where the driver takes that."""
         s = self._settings
-        is_unlocked = []
-        if s.lock or s.exposure is not None:
-            capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE)
-            is_manual = capture.get(cv2.CAP_PROP_AUTO_EXPOSURE) == _MANUAL_EXPOSURE
-            if not self._hold(capture, "exposure", cv2.CAP_PROP_EXPOSURE, s.exposure, is_manual):
-                is_unlocked.append("exposure")
-        if s.lock or s.white_balance_k is not None:
-            capture.set(cv2.CAP_PROP_AUTO_WB, 0)
-            is_manual = capture.get(cv2.CAP_PROP_AUTO_WB) == 0
-            if not self._hold(
-                capture,
-                "white_balance_k",
-                cv2.CAP_PROP_WB_TEMPERATURE,
-                s.white_balance_k,
-                is_manual,
-            ):
-                is_unlocked.append("white balance")
+        exposure = ("exposure", cv2.CAP_PROP_EXPOSURE, s.exposure)
+        white = ("white_balance_k", cv2.CAP_PROP_WB_TEMPERATURE, s.white_balance_k)
+        free = []
+        if (s.lock or s.exposure is not None) and not self._hold(
+            capture, *exposure, automatic=(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE)
+        ):
+            free.append("exposure")
+        if (s.lock or s.white_balance_k is not None) and not self._hold(
+            capture, *white, automatic=(cv2.CAP_PROP_AUTO_WB, 0.0)
+        ):
+            free.append("white balance")
         if s.gain is not None:
-            self._hold(capture, "gain", cv2.CAP_PROP_GAIN, s.gain, True)
-        if is_unlocked and self._is_v4l2:
-            self._log.warning("camera_cannot_lock", what=is_unlocked)
+            self._hold(capture, "gain", cv2.CAP_PROP_GAIN, s.gain, automatic=None)
+        if free and self._is_v4l2:
+            self._log.warning("camera_cannot_lock", what=free)
 
     def _hold(
         self,
@@ -164,10 +158,19 @@ class V4l2Device:
         key: str,
         prop: int,
         asked: float | None,
-        is_manual: bool,
+        *,
+        automatic: tuple[int, float] | None,
     ) -> bool:
-        """Whether the value is held; one from the settings that is not taken is refused."""
+        """Whether the value is held; one from the settings that is not taken is refused.
+
+        `automatic` is what turns the automatics off, and the value that does.
+        """
+        # Read while they still run: what the camera says afterwards may be of long ago.
         value = asked if asked is not None else self._held.values.get(key, capture.get(prop))
+        is_manual = True
+        if automatic is not None:
+            capture.set(*automatic)
+            is_manual = capture.get(automatic[0]) == automatic[1]
         is_taken = bool(capture.set(prop, value)) and is_manual
         given = capture.get(prop)
         if asked is not None and not (is_taken and abs(given - asked) <= 0.01 * asked):
