@@ -210,6 +210,8 @@ class Reason(StrEnum):
     #: The network runs, but not on this image.
     INFERENCE_FAILED = "inference_failed"
     TOO_LARGE = "too_large"
+    #: The same field as a capture just before it; only where the device is told to refuse those.
+    DUPLICATE = "duplicate"
     #: A worker refused the image with a word that is not in this list; the text has it.
     REFUSED = "refused"
     #: The picture shows a slide's label and no field; it is never sent, a label may show a name.

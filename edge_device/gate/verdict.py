@@ -39,7 +39,15 @@ class Verdict:
 
 def judge(scores: Scores, limits: GateSettings) -> Verdict:
     """The first limit that is missed refuses; what is only suspicious warns."""
-    return Verdict(_refusal(scores, limits))
+    refusal, warnings = _refusal(scores, limits), []
+    if scores.nucleus_um2 < limits.min_nucleus_um2 and refusal is None:
+        if limits.white_cells == "refuse" and scores.um_per_px is not None:
+            refusal = _no_white_cells(scores, limits)
+        elif limits.white_cells != "off":
+            warnings.append(_perhaps_no_white_cells(scores, limits))
+    if scores.debris_um2 > limits.max_debris_um2:
+        warnings.append(_debris(scores, limits))
+    return Verdict(refusal, tuple(warnings))
 
 
 def _refusal(scores: Scores, limits: GateSettings) -> Refusal | None:
@@ -59,7 +67,7 @@ def _refusal(scores: Scores, limits: GateSettings) -> Refusal | None:
     if s.contrast < g.min_contrast:
         return Refusal(
             Reason.EMPTY_FIELD,
-            f"Empty field: contrast {s.contrast:.1f}, at least {g.min_contrast:.1f} needed."
+            f"No cells here: contrast {s.contrast:.1f}, at least {g.min_contrast:.1f} needed."
             " Move to a field with cells and take again.",
             s.contrast,
             g.min_contrast,
@@ -73,6 +81,37 @@ def _refusal(scores: Scores, limits: GateSettings) -> Refusal | None:
             g.min_focus,
         )
     return None
+
+
+def _no_white_cells(scores: Scores, limits: GateSettings) -> Refusal:
+    return Refusal(
+        Reason.TOO_FEW_WHITE_CELLS,
+        "No white cell in view: the largest nucleus-like area is"
+        f" {scores.nucleus_um2:.0f} um2, at least {limits.min_nucleus_um2:.0f} needed."
+        " Move to a field with white cells and take again.",
+        scores.nucleus_um2,
+        limits.min_nucleus_um2,
+    )
+
+
+def _perhaps_no_white_cells(scores: Scores, limits: GateSettings) -> GateWarning:
+    unsure = "" if scores.um_per_px is not None else " The scale is unknown, so this may be wrong."
+    return GateWarning(
+        WarningKind.NO_WHITE_CELLS,
+        f"No white cell seen. Look for a field with white cells.{unsure}",
+        scores.nucleus_um2,
+        limits.min_nucleus_um2,
+    )
+
+
+def _debris(scores: Scores, limits: GateSettings) -> GateWarning:
+    return GateWarning(
+        WarningKind.DEBRIS,
+        f"Dirt or a bubble: a dark area of {scores.debris_um2:.0f} um2 that is no cell,"
+        f" more than {limits.max_debris_um2:.0f}. Clean the slide or move on.",
+        scores.debris_um2,
+        limits.max_debris_um2,
+    )
 
 
 def _clipped(what: str, colour: str, score: float, limit: float) -> Refusal:

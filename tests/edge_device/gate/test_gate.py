@@ -11,16 +11,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_device.gate import GateSettings, judge, measure
+from edge_device.gate import GateSettings, WarningKind, judge, measure
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from wire_protocol.json_messages import Reason
 
 Image = npt.NDArray[np.uint8]
 LIMITS = GateSettings()
+#: A device's own limit, as a calibration finds it.
+CALIBRATED = GateSettings(min_focus=17)
 
 
-def reason(image: Image, limits: GateSettings = LIMITS) -> Reason | None:
-    refusal = judge(measure(image), limits).refusal
+#: Of the simulator, and of real sets by the size of their red cells.
+SIMULATED_UM_PER_PX = 0.2
+REAL_UM_PER_PX = {"chula_fields": 0.1, "ball4/original": 0.5, "pbc": 0.1}
+
+
+def reason(
+    image: Image, limits: GateSettings = LIMITS, um_per_px: float | None = None
+) -> Reason | None:
+    refusal = judge(measure(image, um_per_px), limits).refusal
     return None if refusal is None else refusal.reason
 
 
@@ -75,29 +84,41 @@ def simulated() -> list[Image]:
 
 
 def test_simulated_fields_of_every_class_pass(simulated: list[Image]) -> None:
-    assert [reason(image) for image in simulated] == [None] * len(simulated)
+    found = [reason(image, um_per_px=SIMULATED_UM_PER_PX) for image in simulated]
+    assert found == [None] * len(simulated)
 
 
 @pytest.mark.parametrize(("spoil", "expected"), [s[1:] for s in SPOILT], ids=IDS)
 def test_spoilt_simulated_fields_are_refused(
     simulated: list[Image], spoil: Callable[[Image], Image], expected: set[Reason]
 ) -> None:
-    assert {reason(spoil(image)) for image in simulated} <= expected
+    found = {reason(spoil(image), CALIBRATED, SIMULATED_UM_PER_PX) for image in simulated}
+    assert found <= expected
 
 
 def real_images(folder: str, count: int) -> list[Image]:
     root = os.environ.get("HEMOWIRE_REAL_DATA")
     if root is None:
         pytest.skip("HEMOWIRE_REAL_DATA is not set: no real fields to try the gate on")
-    paths = sorted(Path(root, folder).rglob("*.jpg"))
+    paths = [p for p in sorted(Path(root, folder).rglob("*.jpg")) if p.parent.name != "platelet"]
     images = [cv2.imread(str(path)) for path in paths[:: max(1, len(paths) // count)][:count]]
     assert len(images) == count
     return [np.asarray(image, np.uint8) for image in images]
 
 
-@pytest.mark.parametrize(("folder", "count"), [("chula_fields", 40), ("ball4/original", 200)])
-def test_at_most_two_real_fields_of_a_set_are_refused(folder: str, count: int) -> None:
-    refused = [r for image in real_images(folder, count) if (r := reason(image)) is not None]
+@pytest.mark.parametrize("knows_scale", [True, False])
+@pytest.mark.parametrize(
+    ("folder", "count"), [("chula_fields", 40), ("ball4/original", 200), ("pbc", 60)]
+)
+def test_at_most_two_real_fields_of_a_set_are_refused(
+    folder: str, count: int, knows_scale: bool
+) -> None:
+    scale = REAL_UM_PER_PX[folder] if knows_scale else None
+    refused = [
+        r
+        for image in real_images(folder, count)
+        if (r := reason(image, um_per_px=scale)) is not None
+    ]
     assert len(refused) <= 2, refused
 
 
@@ -106,13 +127,15 @@ def test_at_most_two_real_fields_of_a_set_are_refused(folder: str, count: int) -
 def test_spoilt_real_fields_are_refused(
     folder: str, spoil: Callable[[Image], Image], expected: set[Reason]
 ) -> None:
-    assert {reason(spoil(image)) for image in real_images(folder, 10)} <= expected
+    scale = REAL_UM_PER_PX[folder]
+    found = {reason(spoil(image), CALIBRATED, scale) for image in real_images(folder, 10)}
+    assert found <= expected
 
 
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
-    refusal = judge(measure(blurred(simulated[0])), LIMITS).refusal
+    refusal = judge(measure(blurred(simulated[0]), SIMULATED_UM_PER_PX), LIMITS).refusal
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
-    expected = f"Out of focus: score {refusal.score:.1f}, at least 4.8 needed."
+    expected = f"Out of focus: score {refusal.score:.1f}, at least 12.0 needed."
     assert refusal.text == f"{expected} Refocus and take again."
 
 
@@ -123,3 +146,55 @@ def test_limits_come_from_the_settings(simulated: list[Image]) -> None:
 
 def test_a_picture_too_small_to_judge_is_refused_and_does_not_raise() -> None:
     assert reason(np.full((3, 5, 3), 200, np.uint8)) is Reason.EMPTY_FIELD
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_field_of_red_cells_only_is_refused_and_the_same_with_a_white_cell_passes(
+    seed: int,
+) -> None:
+    slide = draw_slide(4000 + seed)
+    for background_only, expected in ((True, Reason.TOO_FEW_WHITE_CELLS), (False, None)):
+        rgb = render_field(
+            slide, "CLL", 0, white_cells=(2, 4), background_only=background_only
+        ).image
+        bgr = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
+        assert reason(bgr, um_per_px=SIMULATED_UM_PER_PX) is expected
+
+
+def red_cells_only() -> Image:
+    rgb = render_field(draw_slide(4000), "CLL", 0, background_only=True).image
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
+
+
+def test_where_the_scale_is_unknown_a_field_without_white_cells_is_only_warned_of() -> None:
+    verdict = judge(measure(red_cells_only()), LIMITS)
+    assert verdict.refusal is None
+    assert [w.kind for w in verdict.warnings] == [WarningKind.NO_WHITE_CELLS]
+    assert "scale is unknown" in verdict.warnings[0].text
+
+
+@pytest.mark.parametrize(("wish", "warnings"), [("warn", 1), ("off", 0)])
+def test_a_field_without_white_cells_is_sent_where_the_settings_say_so(
+    wish: str, warnings: int
+) -> None:
+    limits = GateSettings.model_validate({"white_cells": wish})
+    verdict = judge(measure(red_cells_only(), SIMULATED_UM_PER_PX), limits)
+    assert verdict.refusal is None and len(verdict.warnings) == warnings
+
+
+def test_the_same_slide_gives_the_same_verdict_twice_as_large(simulated: list[Image]) -> None:
+    for image in simulated[:3]:
+        larger = np.asarray(cv2.resize(image, None, fx=2, fy=2), np.uint8)
+        small, large = measure(image, 0.2), measure(larger, 0.1)
+        assert large.nucleus_um2 == pytest.approx(small.nucleus_um2, rel=0.15)
+        assert large.focus == pytest.approx(small.focus, rel=0.25)
+
+
+def test_dirt_is_warned_of_and_clean_fields_are_not(simulated: list[Image]) -> None:
+    for image in simulated[:4]:
+        dirty = image.copy()
+        cv2.circle(dirty, (320, 240), 30, (25, 25, 25), -1)
+        clean = judge(measure(image, SIMULATED_UM_PER_PX), LIMITS)
+        found = judge(measure(dirty, SIMULATED_UM_PER_PX), LIMITS)
+        assert WarningKind.DEBRIS not in {w.kind for w in clean.warnings}
+        assert WarningKind.DEBRIS in {w.kind for w in found.warnings}
