@@ -11,7 +11,7 @@ from edge_device.outbox.listing import Listed
 
 
 def print_table(found: Sequence[Listed]) -> None:
-    """Number, state, age, size, case, priority, id and why it was refused."""
+    """Number, state, age, size, case, priority and why it was refused; ids are in `--json`."""
     table = Table(box=None, pad_edge=False)
     for name, justify in (
         ("number", "right"),
@@ -20,10 +20,11 @@ def print_table(found: Sequence[Listed]) -> None:
         ("KB", "right"),
         ("case", "left"),
         ("priority", "left"),
-        ("image", "left"),
         ("why", "left"),
     ):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+        table.add_column(
+            name, justify="right" if justify == "right" else "left", no_wrap=name != "why"
+        )
     for one in found:
         row = one.row
         table.add_row(
@@ -33,7 +34,6 @@ def print_table(found: Sequence[Listed]) -> None:
             f"{row.size_bytes / 1000:.0f}" if row.bytes_held else "-",
             row.case_id,
             row.priority,
-            row.image_id,
             row.refusal.text if row.refusal is not None else row.override_reason,
         )
     console = Console(soft_wrap=True)
