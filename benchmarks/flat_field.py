@@ -97,7 +97,7 @@ def evenness_lines(seen: Sequence[Seen], left: Sequence[Replayed]) -> list[str]:
         "learned, its whole slide left out (all of its glass number)": _outcome(
             leave_out(seen, settings, lambda a, b: glass_of(a) == glass_of(b))
         ),
-        "in sequence, as a device runs (first frames of a light unchanged)": _outcome(
+        "in sequence, by the frames before it alone (a light's first stay unchanged)": _outcome(
             in_sequence(seen, settings)
         ),
         "each frame by itself alone (baseline; cells burn in)": {

@@ -80,13 +80,13 @@ def leave_out(
 
 
 def in_sequence(seen: Sequence[Seen], settings: FlatFieldSettings) -> Iterator[Replayed]:
-    """As a running device has it: each frame corrected by what came before it, itself included."""
+    """In their order, each frame corrected by what was learned of those before it."""
     with tempfile.TemporaryDirectory() as folder:
         field = FlatField(Path(folder), settings)
         for frame in seen:
+            yield replay_one(field, frame.path)
             if isinstance(frame.found, Background):
                 field.teach(frame.width_px, frame.height_px, frame.found)
-            yield replay_one(field, frame.path)
 
 
 def replay_one(field: FlatField, path: Path) -> Replayed:
