@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -342,3 +345,68 @@ def test_totals_stay_right_through_every_deed_and_every_rollback(outbox: Outbox)
     assert (totals.unrecorded_bytes, totals.recorded_bytes) == (size, 0)
     assert totals.oldest_unrecorded_seq == 2
     assert totals.oldest_unrecorded_s == RECORDED_KEPT_S + TOMBSTONE_KEPT_S
+
+
+NO_SPACE = OSError(28, "No space left on device")
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.parametrize("error", [NO_SPACE, FULL], ids=["os", "sqlite"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "linked",
+        "folder_synced",
+        "copy_inserted",
+        "retry_updated",
+        "purge_updated",
+        "case_updated",
+        "restamp_updated",
+        "audit_written",
+    ],
+)
+def test_a_full_disk_leaves_a_deed_undone_and_the_next_try_does_it(
+    outbox: Outbox, place: str, error: Exception
+) -> None:
+    waiting, other = take(outbox, "a", "b", clock_synced=False)
+    (refused,) = take(outbox, "c", refusal=BLURRED)
+    deeds: dict[str, Callable[[], object]] = {
+        "retry": lambda: desk.retry(outbox, [waiting.image_id], "kim"),
+        "case": lambda: desk.set_case(outbox, waiting.image_id, "CASE-7", "kim"),
+        "restamp": lambda: desk.restamp(outbox, waiting.boot_id, 1.0),
+        "copy": lambda: desk.send_anyway(outbox, refused.image_id, "kim", OverrideReason.URGENT),
+        "drop": lambda: desk.drop_oldest(outbox, "kim", images=1, size_bytes=0),
+        "purge": lambda: desk.purge(outbox, "kim", image_ids=[other.image_id]),
+    }
+    reached = 0
+
+    def refuse(name: str) -> None:
+        nonlocal reached
+        if name == place:
+            reached += 1
+            raise error
+
+    for deed in deeds.values():
+        before = [one.row for one in desk.list_rows(outbox.db)]
+        lines, files, totals = desk.read_audit(outbox.db), outbox.files.sizes(), outbox.totals()
+        outbox.step = outbox.files._step = refuse
+        already = reached
+        with suppress(OSError, sqlite3.OperationalError):
+            deed()
+        outbox.step = outbox.files._step = lambda _name: None
+        if reached == already:
+            continue  # this deed does not come by there, so it was done
+        assert [one.row for one in desk.list_rows(outbox.db)] == before
+        assert desk.read_audit(outbox.db) == lines
+        assert outbox.files.sizes() == files
+        assert outbox.totals() == totals
+        deed()
+    assert reached > 0, f"no deed comes by {place}"
+    rows = {one.row.seq: one.row for one in desk.list_rows(outbox.db)}
+    assert (rows[1].case_id, rows[1].clock_synced, rows[4].copy_of) == (
+        "CASE-7",
+        True,
+        refused.image_id,
+    )
+    assert [rows[n].refusal is not None and not rows[n].bytes_held for n in (1, 2)] == [True, True]
+    assert len(desk.read_audit(outbox.db)) == 6
