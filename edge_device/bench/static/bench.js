@@ -50,7 +50,7 @@ function drawCase() {
   byId("case").dataset.open = id ? "yes" : "no";
   write("case-word", id ? "Case" : "No case open");
   write("case-id", id ?? "UNFILED");
-  byId("case-id").style.setProperty("--letters", (id ?? "UNFILED").length);
+  fitCase(id ?? "UNFILED");
   const facts = byId("case-facts");
   const left = closes === null ? null : Math.max(0, closes - since());
   const short = left !== null && left < 300;
@@ -61,6 +61,19 @@ function drawCase() {
   show("open-case", true, id ? "Next case…" : "Open case…");
   byId("open-case").classList.toggle("first", !id);
   show("close-case", Boolean(id) && isOpened);
+}
+
+let fitted = "";
+const ruler = document.createElement("canvas").getContext("2d");
+
+/** Tells the style how wide an id is, in em, so that any of them is as large as its place allows. */
+function fitCase(id) {
+  if (id === fitted) return;
+  fitted = id;
+  ruler.font = `800 100px ${getComputedStyle(byId("case-id")).fontFamily}`;
+  const wide = ruler.measureText(id).width / 100 + 0.03 * id.length;
+  byId("case-id").style.setProperty("--wide", wide.toFixed(2));
+  byId("case").dataset.long = wide > 7.2 ? "yes" : "no";
 }
 
 /** The worst thing that is wrong, in words; the rest stands under Device. */

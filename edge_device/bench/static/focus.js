@@ -42,7 +42,7 @@ export function drawFocus({ history, limit }, score) {
   return draw(
     isBest ? "good" : "warned",
     isBest ? "✓ At its best" : "▲ Turn back",
-    `score ${score(now)} · ${Math.round(100 * share)} % of the best of late`,
+    `${score(now)} · ${Math.round(100 * share)} % of best`,
     92 * share,
     92,
   );

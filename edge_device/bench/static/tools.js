@@ -1,11 +1,12 @@
 // The seldom used buttons: how pictures are encoded, what is measured here, and the device's own report.
 import { choices, h, open } from "./dialogs.js";
-import { plain } from "./words.js";
+import { bytes, plain } from "./words.js";
 
 const QUALITIES = [
   { value: "", words: "As edge.toml says" },
   { value: "85", words: "JPEG 85: smallest" },
   { value: "95", words: "JPEG 95" },
+  { value: "webp", words: "WebP: without loss" },
   { value: "png", words: "PNG: without loss, largest" },
 ];
 
@@ -17,7 +18,7 @@ export function askQuality(state, act) {
     ["Set", () => {
       const taken = options.taken();
       if (taken === "") return act("set_quality", {});
-      if (taken === "png") return act("set_quality", { format: "png" });
+      if (taken === "png" || taken === "webp") return act("set_quality", { format: taken });
       return act("set_quality", { format: "jpeg", jpeg_quality: Number(taken) });
     }, "first"],
   ]);
@@ -41,7 +42,9 @@ function rows(result, before = "") {
   return Object.entries(result).flatMap(([name, value]) => {
     const whole = before + plain(name);
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return rows(value, `${whole}: `);
-    const text = Array.isArray(value) ? value.join(", ") : String(value ?? "not known");
+    if (value === "") return [];
+    const isSize = name.endsWith("bytes") && value !== null;
+    const text = isSize ? bytes(value) : Array.isArray(value) ? value.join(", ") : String(value ?? "not known");
     return [h("div", {}, h("dt", {}, whole), h("dd", {}, text))];
   });
 }

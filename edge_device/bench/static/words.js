@@ -51,7 +51,7 @@ export function count(number, one, many = `${one}s`) {
 
 /** A name of the code as words: "white_level" is "white level". */
 export function plain(name) {
-  return name.replaceAll("_", " ").replace(/ percent$/, " %");
+  return name.replaceAll("_", " ").replace(/ percent$/, " %").replace(/\bum2\b/, "µm²").replace(/\bum\b/, "µm");
 }
 
 const MARKS = { good: "✓", warned: "▲", refused: "✕" };

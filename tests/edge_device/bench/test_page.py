@@ -29,6 +29,15 @@ SCREENS = {"touch": (800, 480, True), "phone": (390, 844, True), "desk": (1280, 
 GOOD = pretended()
 REFUSED = GOOD.model_copy(update={"captures": (refused(12), *GOOD.captures[2:])})
 UNFILED = GOOD.model_copy(update={"case": CaseShown()})
+#: The longest id and the widest words beside it.
+LONGEST = GOOD.model_copy(
+    update={
+        "case": CaseShown(
+            case_id="WWWW-WWWW-WWWW-9", fields=1888, opened_s_ago=9, closes_in_s=1799
+        ),
+        "halted": "outbox full: 20000 images wait, at most 20000",
+    }
+)
 
 
 HIDDEN = (
@@ -121,7 +130,9 @@ def scene(browser: Browser, tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("state", [GOOD, REFUSED, UNFILED], ids=["good", "refused", "unfiled"])
+@pytest.mark.parametrize(
+    "state", [GOOD, REFUSED, UNFILED, LONGEST], ids=["good", "refused", "unfiled", "longest"]
+)
 def test_the_case_is_the_largest_thing_and_all_fits(
     scene: Scene, screen: str, state: BenchState
 ) -> None:
