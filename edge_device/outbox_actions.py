@@ -6,7 +6,9 @@ Each takes its arguments checked and returns what the operator reads; `DeskError
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,13 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_device.outbox import Outbox, OutboxRow, desk
 from edge_device.outbox.limits import Excess
-from edge_device.outbox_thread import OutboxThread
+from edge_device.outbox.settings import OutboxSettings
+from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
 from edge_device.owed import Owed
 from edge_device.transfer import Transfer
 from wire_protocol.ids import ImageId
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import OverrideReason, Priority
 
+#: Ages are counted in steps of the outbox's own clock, a minute each.
+_AGES_S = 60.0
 #: Images named in one request.
 ImageIds = Annotated[tuple[ImageId, ...], Field(max_length=1000)]
 
@@ -151,6 +156,13 @@ class OutboxActions:
         row = await self._disk.patiently(lambda outbox: outbox.row(image_id))
         self._anew(row)
         return row
+
+    async def keep_ages(self, limits: OutboxSettings) -> None:
+        """Drops what waited too long, by the operator's rule, for ever; nothing where there is none."""
+        while limits.max_age_s:
+            with suppress(DiskGivenUpError):  # the agent stops; the next start does it
+                await self.drop_aged(limits.max_age_s, limits.drop_operator)
+            await asyncio.sleep(_AGES_S)
 
     def _anew(self, row: OutboxRow) -> None:
         if row.state is OutboxState.WAITING and row.image_id not in self._transfer.in_flight():
