@@ -26,7 +26,7 @@ from tests.dashboard.reports_for_tests import (
     rejection,
 )
 from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, Rejection
-from wire_protocol.messages import Inquiry, Outcome
+from wire_protocol.messages import Inquiry, InquiryAnswer, Outcome
 
 
 def report(message: Diagnosis | Rejection) -> Report:
@@ -198,7 +198,7 @@ def test_an_inquiry_is_answered_with_what_is_known_to_that_outbox_alone(
     ids = tuple(hex_id("image", number) for number in (1, 2, 3, 1))
     inquiry = Inquiry(inquiry_id=hex_id("q", 0), outbox_id=hex_id("outbox", 0), image_ids=ids)
     [answer] = store.commit([Asked("scope-1", inquiry)], AT).results
-    assert not isinstance(answer, Judged) and answer is not None
+    assert isinstance(answer, InquiryAnswer)
     assert [(r.image_id, r.outcome) for r in answer.known] == [
         (ids[0], Outcome.DIAGNOSED),
         (ids[1], Outcome.REJECTED),
@@ -206,7 +206,7 @@ def test_an_inquiry_is_answered_with_what_is_known_to_that_outbox_alone(
     assert answer.unknown == (ids[2],)
     stranger = inquiry.model_copy(update={"outbox_id": hex_id("outbox", 9)})
     [answer] = store.commit([Asked("scope-2", stranger)], AT).results
-    assert not isinstance(answer, Judged) and answer is not None
+    assert isinstance(answer, InquiryAnswer)
     assert not answer.known
 
 
