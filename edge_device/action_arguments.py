@@ -80,6 +80,14 @@ class SetQuality(Arguments):
     chroma: Literal["420", "444"] | None = None
 
 
+class Calibrate(Arguments):
+    """Pictures in the outbox that are good, and bad ones; or the last calibration taken back."""
+
+    good: Annotated[ImageIds, Field(max_length=100)] = ()
+    bad: Annotated[ImageIds, Field(max_length=100)] = ()
+    undo: bool = False
+
+
 class OutboxList(Arguments):
     """Images in the outbox, the newest last."""
 

@@ -1,68 +1,20 @@
-"""What each action does, with the instruments of the agent; it checks no argument's form and answers nobody."""
+"""What actions on pictures, cases and the outbox do; they check no argument's form and answer nobody."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from edge_device import action_arguments as arguments
-from edge_device.capture import Pipeline
-from edge_device.cases import By, CaseDesk, CaseError
+from edge_device.cases import By
 from edge_device.cases.ledger import list_cases
-from edge_device.flat_field import FlatField
-from edge_device.health import Reporter
-from edge_device.microscope import Microscope
+from edge_device.instruments import ActionFailedError, Instruments
 from edge_device.orders import Order
 from edge_device.outbox import desk
-from edge_device.outbox.desk import DeskError
-from edge_device.outbox_actions import (
-    OutboxActions,
-    PurgeArguments,
-    RetryArguments,
-    SendAnywayArguments,
-)
-from edge_device.outbox_thread import OutboxThread
+from edge_device.outbox_actions import PurgeArguments, RetryArguments, SendAnywayArguments
 from edge_device.overrides import Overrides, save_overrides
-from edge_device.recent import RecentCaptures
-from edge_device.settings import EdgeSettings
 from wire_protocol.manifest import Priority
-
-
-class ActionFailedError(Exception):
-    """The action could not be done, in words; `result` has what was done of it."""
-
-    def __init__(self, error: str, result: dict[str, Any] | None = None) -> None:
-        super().__init__(error)
-        self.result = result or {}
-
-
-#: What rooms of the agent say where they cannot do something.
-REFUSED = (ActionFailedError, CaseError, DeskError)
-
-
-@dataclass(frozen=True, slots=True)
-class Instruments:
-    """The parts of an agent that actions play on."""
-
-    settings: EdgeSettings
-    microscope: Microscope
-    pipeline: Pipeline
-    cases: CaseDesk
-    disk: OutboxThread
-    outbox: OutboxActions
-    recent: RecentCaptures
-    reporter: Reporter
-    #: Something that is shown is different now.
-    changed: Callable[[], None]
-    #: Ends the agent with the code that has it started again.
-    restart: Callable[[], None]
-
-    async def audit(self, action: str, operator: str, **detail: Any) -> None:
-        """Writes the deed into the device's book."""
-        await self.disk.call(lambda outbox: desk.audit(outbox, action, operator, detail=detail))
-
 
 # --- pictures --------------------------------------------------------------------------------
 
@@ -185,59 +137,3 @@ async def outbox_purge(
     )
     on.changed()
     return result
-
-
-# --- the device ------------------------------------------------------------------------------
-
-
-async def report(on: Instruments, _none: arguments.Nothing, _operator: str) -> dict[str, Any]:
-    """The device's health, now."""
-    return await on.reporter.report()
-
-
-async def flat_field_undo(
-    on: Instruments, _none: arguments.Nothing, operator: str
-) -> dict[str, Any]:
-    """Back to the version before; learning is held."""
-    flat = _flat_field(on)
-    version = await on.microscope.on_thread(flat.undo)
-    await on.audit("flat_field_undo", operator, version=version)
-    return _flat_result(on, flat)
-
-
-async def flat_field_resume(
-    on: Instruments, _none: arguments.Nothing, operator: str
-) -> dict[str, Any]:
-    """Learns again after an undo."""
-    flat = _flat_field(on)
-    await on.microscope.on_thread(flat.resume)
-    await on.audit("flat_field_resume", operator)
-    return _flat_result(on, flat)
-
-
-async def flat_field_reset(
-    on: Instruments, _none: arguments.Nothing, operator: str
-) -> dict[str, Any]:
-    """Forgets all and learns afresh."""
-    flat = _flat_field(on)
-    await on.microscope.on_thread(flat.reset)
-    await on.audit("flat_field_reset", operator)
-    return _flat_result(on, flat)
-
-
-async def restart(on: Instruments, _none: arguments.Nothing, operator: str) -> dict[str, Any]:
-    """Ends the agent cleanly, a moment after this answer; it starts again."""
-    await on.audit("restart", operator)
-    asyncio.get_running_loop().call_later(0.2, on.restart)
-    return {"restarting": True}
-
-
-def _flat_field(on: Instruments) -> FlatField:
-    if on.pipeline.flat_field is None:
-        raise ActionFailedError("flat_field is off for this camera (flat_field.enabled)")
-    return on.pipeline.flat_field
-
-
-def _flat_result(on: Instruments, flat: FlatField) -> dict[str, Any]:
-    on.changed()
-    return asdict(flat.state)

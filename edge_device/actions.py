@@ -1,7 +1,7 @@
 """Everything that can be asked of an agent, in one table: names, arguments, and who must say his name; it hears nobody.
 
 Commands over MQTT, the local page and jobs of the command line all run these. What an action needs
-of the agent is `Instruments`; what it does stands in `action_steps`.
+of the agent is `Instruments`; what it does stands in `action_steps` and `device_steps`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from edge_device import action_arguments as arguments
 from edge_device import action_steps as steps
-from edge_device.action_steps import REFUSED, ActionFailedError, Instruments
+from edge_device import device_steps as device
+from edge_device.instruments import REFUSED, ActionFailedError, Instruments
 from edge_device.outbox_thread import DISK_REFUSES, DiskGivenUpError
 from service_runtime.log import get_log
 
@@ -54,11 +55,12 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "outbox_list": Action(arguments.OutboxList, steps.outbox_list),
     "outbox_retry": Action(arguments.OutboxRetry, steps.outbox_retry, is_audited=True),
     "outbox_purge": Action(arguments.OutboxPurge, steps.outbox_purge, is_audited=True),
-    "flat_field_undo": Action(arguments.Nothing, steps.flat_field_undo, is_audited=True),
-    "flat_field_resume": Action(arguments.Nothing, steps.flat_field_resume, is_audited=True),
-    "flat_field_reset": Action(arguments.Nothing, steps.flat_field_reset, is_audited=True),
-    "report": Action(arguments.Nothing, steps.report),
-    "restart": Action(arguments.Nothing, steps.restart, is_audited=True),
+    "calibrate": Action(arguments.Calibrate, device.calibrate, is_audited=True),
+    "flat_field_undo": Action(arguments.Nothing, device.flat_field_undo, is_audited=True),
+    "flat_field_resume": Action(arguments.Nothing, device.flat_field_resume, is_audited=True),
+    "flat_field_reset": Action(arguments.Nothing, device.flat_field_reset, is_audited=True),
+    "report": Action(arguments.Nothing, device.report),
+    "restart": Action(arguments.Nothing, device.restart, is_audited=True),
 }
 
 

@@ -21,7 +21,6 @@ from dataclasses import replace
 
 import cv2
 
-from edge_device.action_steps import Instruments
 from edge_device.actions import Actions
 from edge_device.bench.server import BenchServer
 from edge_device.calibration import load_calibration
@@ -32,6 +31,7 @@ from edge_device.cases.desk import NEEDS_CASE
 from edge_device.commands import Commands
 from edge_device.health import Reporter, Standing
 from edge_device.incoming import Incoming
+from edge_device.instruments import Instruments
 from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox, OutboxRow
 from edge_device.outbox.limits import Excess
@@ -230,6 +230,7 @@ class Agent:
             "cases": self._cases.run(),
             "refiling": self._refiling.run(),
             "clock": self._clock.run(),
+            "ages": self._outbox.keep_ages(self._settings.outbox),
             "wall clock": watch_wall_clock(self._outbox.restamp, self._known_time, self._disk),
             "bench": self._server.run(),
             "watchdog": self._systemd.watch(lambda: self._microscope.is_alive),

@@ -21,7 +21,7 @@ from edge_device.cases import CodeKind, CodeRead, read_code
 from edge_device.colour_profile import ColourProfile
 from edge_device.encode import Encoded, Opened, crop, encode, open_file, open_pixels, reworked
 from edge_device.flat_field import FlatField, RawFiles
-from edge_device.gate import GateWarning, Scores, judge, measure
+from edge_device.gate import Gate, GateSettings, GateWarning, Scores, measure
 from edge_device.orders import Order
 from edge_device.outbox.rows import NewCapture, Refusal
 from edge_device.overrides import Overrides, changed
@@ -72,6 +72,7 @@ class Pipeline:
     ) -> None:
         self._settings = settings
         self._reads_codes = reads_codes
+        self._gate = Gate(settings.gate)
         self._other_colours = 0
         self.recalibrate(calibration)
         self.override(overrides or Overrides())
@@ -91,8 +92,13 @@ class Pipeline:
     def recalibrate(self, calibration: Calibration | None) -> None:
         """The limits and the scale that hold from the next shot on."""
         self.calibration = calibration
-        self.gate = effective_gate(self._settings.gate, calibration)
+        self._gate.limits = effective_gate(self._settings.gate, calibration)
         self._um_per_px = effective_scale(self._settings.um_per_px, calibration)
+
+    @property
+    def gate(self) -> GateSettings:
+        """The limits that hold."""
+        return self._gate.limits
 
     def override(self, overrides: Overrides) -> None:
         """How pictures are encoded from the next shot on."""
@@ -120,6 +126,7 @@ class Pipeline:
         if self._reads_codes and isinstance(opened, Opened):
             label = read_code(opened.pixels)
             if label.kind is not CodeKind.NONE:
+                self._gate.new_slide()
                 capture = _label(shot, stamps[Stage.CAPTURED], captured_at, synced, priority)
                 return Prepared(capture, stamps, None, (), shot.folder, label, order)
         raw = opened.pixels if isinstance(opened, Opened) else None
@@ -127,6 +134,7 @@ class Pipeline:
         if isinstance(opened, Opened):
             opened, flat_field = self._even(opened)
             opened = crop(opened, self.encode)
+        um_per_px = shot.um_per_px
         scores: Scores | None = None
         refusal: Refusal | None = None
         warnings: tuple[GateWarning, ...] = ()
@@ -134,9 +142,10 @@ class Pipeline:
         if isinstance(opened, Refusal):
             encoded = refusal = opened
         else:
+            um_per_px = _scale(shot, opened, self._um_per_px)
             if self.gate.enabled:
-                scores = measure(opened.pixels)
-                verdict = judge(scores, self.gate)
+                examined = self._gate.examine(opened.pixels, um_per_px)
+                scores, verdict = examined.scores, examined.verdict
                 refusal, warnings = verdict.refusal, verdict.warnings
             stamps[Stage.GATED] = monotonic_ns()
             encoded = encode(opened, self.encode)
@@ -157,7 +166,7 @@ class Pipeline:
             content_type=encoded.content_type if isinstance(encoded, Encoded) else None,
             width_px=encoded.width_px if isinstance(encoded, Encoded) else 0,
             height_px=encoded.height_px if isinstance(encoded, Encoded) else 0,
-            um_per_px=_scale(shot, opened, self._um_per_px),
+            um_per_px=um_per_px,
             priority=priority,
             gate_override=is_override,
             refusal=None if is_override else refusal,
@@ -234,12 +243,10 @@ def _content(shot: Shot, encoded: Encoded | Refusal) -> bytes | None:
     return shot.content.tobytes()
 
 
-def _scale(
-    shot: Shot, opened: Opened | Refusal, setting: float | Literal["estimate"] | None
-) -> float | None:
+def _scale(shot: Shot, opened: Opened, setting: float | Literal["estimate"] | None) -> float | None:
     """The camera's own scale, else the settings' or the calibration's, else the red cells' where
     that is asked for."""
-    if shot.um_per_px is not None or isinstance(opened, Refusal):
+    if shot.um_per_px is not None:
         return shot.um_per_px
     if setting != "estimate":
         return setting

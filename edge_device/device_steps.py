@@ -1,0 +1,126 @@
+"""What actions on the device itself do: report, calibration, flat field, restart; they answer nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_device import action_arguments as arguments
+from edge_device.calibration import (
+    Calibration,
+    load_calibration,
+    save_calibration,
+    undo_calibration,
+)
+from edge_device.calibration.limits import calibrate_limits
+from edge_device.flat_field import FlatField
+from edge_device.gate import Scores, measure
+from edge_device.instruments import ActionFailedError, Instruments
+from edge_device.outbox import DamagedError
+from service_runtime.boot import wall_time
+
+
+async def report(on: Instruments, _none: arguments.Nothing, _operator: str) -> dict[str, Any]:
+    """The device's health, now."""
+    return await on.reporter.report()
+
+
+async def calibrate(on: Instruments, wanted: arguments.Calibrate, operator: str) -> dict[str, Any]:
+    """Learns the gate's limits from pictures of this outbox that a person calls good or bad; takes
+    the last calibration back; or, without arguments, reads the file again."""
+    folder = on.settings.data_dir
+    if wanted.undo:
+        calibration = await on.disk.call(lambda _outbox: undo_calibration(folder))
+    elif wanted.good or wanted.bad:
+        good = [await _scores_of(on, image_id) for image_id in wanted.good]
+        bad = [await _scores_of(on, image_id) for image_id in wanted.bad]
+        limits = calibrate_limits(good, bad, on.settings.gate, bad_names=wanted.bad)
+        before = on.pipeline.calibration
+        calibration = Calibration(
+            version=1 if before is None else before.version + 1,
+            made_at=wall_time(),
+            operator=operator,
+            good_frames=len(good),
+            bad_frames=len(bad),
+            limits=limits,
+            scale=None if before is None else before.scale,
+        )
+        made = calibration
+        await on.disk.call(lambda _outbox: save_calibration(folder, made))
+    else:
+        calibration = await on.disk.call(lambda _outbox: load_calibration(folder))
+    on.pipeline.recalibrate(calibration)
+    version = 0 if calibration is None else calibration.version
+    await on.audit("calibrate", operator, version=version, good=wanted.good, bad=wanted.bad)
+    learned = {} if calibration is None else calibration.limits
+    return {
+        "version": version,
+        "limits": {name: limit.model_dump(mode="json") for name, limit in learned.items()},
+        "gate": on.pipeline.gate.model_dump(mode="json"),
+    }
+
+
+async def _scores_of(on: Instruments, image_id: str) -> Scores:
+    """The scores of a picture whose bytes are still here, as the gate sees it now."""
+    try:
+        row, data = await on.disk.call(lambda outbox: (outbox.row(image_id), outbox.read(image_id)))
+    except KeyError:
+        raise ActionFailedError(f"image {image_id} is not in this outbox") from None
+    except (OSError, DamagedError) as error:
+        raise ActionFailedError(f"image {image_id}: its bytes are gone or damaged") from error
+    bgr = await asyncio.to_thread(cv2.imdecode, np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ActionFailedError(f"image {image_id} cannot be read as an image")
+    return await asyncio.to_thread(measure, np.asarray(bgr, np.uint8), row.um_per_px)
+
+
+async def flat_field_undo(
+    on: Instruments, _none: arguments.Nothing, operator: str
+) -> dict[str, Any]:
+    """Back to the version before; learning is held."""
+    flat = _flat_field(on)
+    version = await on.microscope.on_thread(flat.undo)
+    await on.audit("flat_field_undo", operator, version=version)
+    return _flat_result(on, flat)
+
+
+async def flat_field_resume(
+    on: Instruments, _none: arguments.Nothing, operator: str
+) -> dict[str, Any]:
+    """Learns again after an undo."""
+    flat = _flat_field(on)
+    await on.microscope.on_thread(flat.resume)
+    await on.audit("flat_field_resume", operator)
+    return _flat_result(on, flat)
+
+
+async def flat_field_reset(
+    on: Instruments, _none: arguments.Nothing, operator: str
+) -> dict[str, Any]:
+    """Forgets all and learns afresh."""
+    flat = _flat_field(on)
+    await on.microscope.on_thread(flat.reset)
+    await on.audit("flat_field_reset", operator)
+    return _flat_result(on, flat)
+
+
+async def restart(on: Instruments, _none: arguments.Nothing, operator: str) -> dict[str, Any]:
+    """Ends the agent cleanly, a moment after this answer; it starts again."""
+    await on.audit("restart", operator)
+    asyncio.get_running_loop().call_later(0.2, on.restart)
+    return {"restarting": True}
+
+
+def _flat_field(on: Instruments) -> FlatField:
+    if on.pipeline.flat_field is None:
+        raise ActionFailedError("flat_field is off for this camera (flat_field.enabled)")
+    return on.pipeline.flat_field
+
+
+def _flat_result(on: Instruments, flat: FlatField) -> dict[str, Any]:
+    on.changed()
+    return asdict(flat.state)
