@@ -5,16 +5,15 @@ A payload that is malformed or disagrees with its topic is dropped and counted b
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 from cloud_worker.stamps import Stamps
-from service_runtime.boot import monotonic_s
 from service_runtime.log import get_log
+from service_runtime.machine_drive import MachineDrive, published_code
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, Message
+from service_runtime.mqtt_types import Message
 from wire_protocol import codec
 from wire_protocol import machine_io as io
 from wire_protocol.codec import PeerError
@@ -23,9 +22,6 @@ from wire_protocol.messages import Chunk, DeviceRelease, Offer, Probe
 from wire_protocol.presence import PresenceBook, WrongTopicError
 from wire_protocol.receiver import Receiver
 from wire_protocol.topics import Kind, Topics
-
-#: MQTT reason codes for what our own session would not send.
-_QUOTA_EXCEEDED, _PACKET_TOO_LARGE = 0x97, 0x95
 
 
 class Intake:
@@ -49,9 +45,9 @@ class Intake:
         self._stamps = stamps
         self._take_image = take_image
         self._log = get_log("worker").bind(worker=worker)
-        self._events: deque[io.ReceiverEvent] = deque()
-        self._is_telling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._drive: MachineDrive[io.ReceiverEvent, io.ReceiverEffect] = MachineDrive(
+            receiver, self._perform, io.Tick
+        )
         self._presence = PresenceBook()
 
     def receive(self, message: Message) -> None:
@@ -87,17 +83,7 @@ class Intake:
 
     def tell(self, event: io.ReceiverEvent) -> None:
         """Tells the receiver and does what it wants; an event told meanwhile comes after."""
-        self._events.append(event)
-        if self._is_telling:
-            return
-        self._is_telling = True
-        try:
-            while self._events:
-                for effect in self._receiver.handle(self._events.popleft(), monotonic_s()):
-                    self._perform(effect)
-        finally:
-            self._is_telling = False
-        self._set_timer()
+        self._drive.tell(event)
 
     def disconnected(self) -> None:
         """The connection is gone: retained statuses come again with the next one."""
@@ -111,8 +97,7 @@ class Intake:
 
     def stop(self) -> None:
         """No further ticks."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._drive.stop()
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -127,25 +112,12 @@ class Intake:
                 self._take_image(effect)
 
     def _published(self, token: int, code: int) -> None:
-        if code == LOST:  # the session's Disconnected says it for all of them
+        told = published_code(code)
+        if told is None:
             return
-        own = {QUEUE_FULL: _QUOTA_EXCEEDED, TOO_LARGE: _PACKET_TOO_LARGE}
-        code = own.get(code, code)
-        if code >= 0x80:
-            self._drop("publish_refused", "", f"code 0x{code:02x}")
-        self.tell(io.Published(token, code))
-
-    def _set_timer(self) -> None:
-        deadline = self._receiver.deadline
-        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
-            return  # a tick that comes too early does no harm
-        self.stop()
-        loop = asyncio.get_running_loop()  # its time() is the monotonic clock in seconds
-        self._timer = loop.call_at(deadline, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.tell(io.Tick())
+        if told >= 0x80:
+            self._drop("publish_refused", "", f"code 0x{told:02x}")
+        self.tell(io.Published(token, told))
 
     def _drop(self, cause: str, where: str, detail: str = "") -> None:
         """Counts, and logs at 1, 2, 4, 8, ... so that a flood cannot fill the log."""

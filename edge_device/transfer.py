@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,21 +14,18 @@ from edge_device.owed import Owed
 from edge_device.rejections import refusal_for, rejection_of
 from edge_device.settings import EdgeSettings
 from edge_device.stamps import Stamps
-from service_runtime.boot import monotonic_s, new_attempt
+from service_runtime.boot import new_attempt
 from service_runtime.clock import ClockExchange
 from service_runtime.log import get_log
+from service_runtime.machine_drive import MachineDrive, published_code
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import LOST, QUEUE_FULL, TOO_LARGE, LinkLimits
+from service_runtime.mqtt_types import LinkLimits
 from wire_protocol import machine_io as io
 from wire_protocol.json_messages import TraceFragment
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.sender import Sender
 from wire_protocol.topics import Kind, Topics
 
-#: MQTT reason codes for what our own session would not send.
-_QUOTA_EXCEEDED, _PACKET_TOO_LARGE = 0x97, 0x95
-#: A Tick is never due sooner, whatever the machine's deadline says.
-_LEAST_PAUSE_S = 0.001
 #: The upload is over, one way or another: the trace is complete on the device's side.
 _UPLOADED = (OutboxState.STORED, OutboxState.RECORDED)
 
@@ -70,9 +66,9 @@ class Transfer:
             Kind.REJECTION, site=settings.site, device=settings.device
         )
         self._log = get_log("edge").bind(device=settings.device)
-        self._events: deque[io.SenderEvent] = deque()
-        self._is_telling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._drive: MachineDrive[io.SenderEvent, io.SenderEffect] = MachineDrive(
+            self.sender, self._perform, io.Tick
+        )
 
     # --- what the agent tells -----------------------------------------------------------------
 
@@ -106,17 +102,7 @@ class Transfer:
 
     def tell(self, event: io.SenderEvent) -> None:
         """Tells the sender and does what it wants; an event told meanwhile comes after."""
-        self._events.append(event)
-        if self._is_telling:
-            return
-        self._is_telling = True
-        try:
-            while self._events:
-                for effect in self.sender.handle(self._events.popleft(), monotonic_s()):
-                    self._perform(effect)
-        finally:
-            self._is_telling = False
-        self._set_timer()
+        self._drive.tell(event)
 
     def committed(self, changes: Sequence[io.Persist]) -> None:
         """These state changes are on disk."""
@@ -134,8 +120,7 @@ class Transfer:
 
     def stop(self) -> None:
         """No further ticks, and the reading thread ends."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._drive.stop()
         self.reader.close()
 
     # --- effects ------------------------------------------------------------------------------
@@ -164,11 +149,9 @@ class Transfer:
         self._tasks.create_task(_until_given_up(work), name=name)
 
     def _published(self, token: int, code: int) -> None:
-        if code == LOST:  # the session's Disconnected says it for all of them
-            return
-        if code in (QUEUE_FULL, TOO_LARGE):
-            code = _QUOTA_EXCEEDED if code == QUEUE_FULL else _PACKET_TOO_LARGE
-        self.tell(io.Published(token, code))
+        told = published_code(code)
+        if told is not None:
+            self.tell(io.Published(token, told))
 
     async def _quarantine(self, image_id: str, refusal: Refusal) -> None:
         self.reader.forget(image_id)
@@ -193,19 +176,6 @@ class Transfer:
 
     def _publish_trace(self, fragment: TraceFragment) -> None:
         self._session.send(self._trace_topic, fragment.to_bytes(), qos=0)
-
-    def _set_timer(self) -> None:
-        deadline = self.sender.deadline
-        if deadline is None:
-            return
-        now = monotonic_s()
-        due = max(deadline, now + _LEAST_PAUSE_S)
-        loop = asyncio.get_running_loop()
-        if self._timer is not None and not self._timer.cancelled():
-            if loop.time() < self._timer.when() <= loop.time() + due - now:
-                return  # it fires sooner and sets the next one
-            self._timer.cancel()
-        self._timer = loop.call_later(due - now, self.tell, io.Tick())
 
 
 async def _until_given_up(work: Coroutine[None, None, None]) -> None:
