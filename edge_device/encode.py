@@ -95,13 +95,9 @@ class EncodeSettings(Settings):
 
 
 Treatment = Literal[
-    "encoded",
-    "stripped",
-    "turned_and_encoded",
-    "converted",
-    "cropped_and_encoded",
-    "corrected_and_encoded",
-]
+    "encoded", "stripped", "turned_and_encoded", "converted",
+    "cropped_and_encoded", "corrected_and_encoded",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
