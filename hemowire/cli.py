@@ -74,7 +74,13 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def with_job(arguments: list[str]) -> list[str]:
+def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line says; ends the program with 2 where it says nothing sensible."""
+    complete = _with_job(list(arguments))
+    return build_parser(complete).parse_args(complete)
+
+
+def _with_job(arguments: list[str]) -> list[str]:
     """The arguments with the default job put in, for a command of several jobs that names none."""
     if not arguments or arguments[0] not in COMMANDS:
         return arguments
@@ -87,8 +93,7 @@ def with_job(arguments: list[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code (2 for wrong usage or configuration)."""
-    arguments = with_job(list(sys.argv[1:] if argv is None else argv))
-    args = build_parser(arguments).parse_args(arguments)
+    args = read_arguments(sys.argv[1:] if argv is None else argv)
     module = importlib.import_module(f"hemowire.commands.{args.command}")
     try:
         return int(module.run(args))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hemowire.cli import build_parser, with_job
+from hemowire.cli import read_arguments
 from service_runtime import program
 
 FOLDER = Path(__file__).parents[2] / "edge_device" / "raspberry_pi"
@@ -60,7 +60,7 @@ def test_the_agent_is_locked_in() -> None:
 
 def test_the_unit_starts_the_agent_as_the_command_line_knows_it() -> None:
     _program, *arguments = shlex.split(values("ExecStart")[0])
-    args = build_parser(with_job(arguments)).parse_args(with_job(arguments))
+    args = read_arguments(arguments)
     assert (args.command, args.job, args.config) == ("edge", "run", Path("/etc/hemowire/edge.toml"))
 
 

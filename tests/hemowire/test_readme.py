@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hemowire.cli import COMMANDS, build_parser
+from hemowire.cli import COMMANDS, read_arguments
 from hemowire.demo.options import read_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,13 +22,13 @@ _LINKS = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 def test_each_command_of_the_readme_is_understood(shown: str) -> None:
     words = shlex.split(shown)
     assert words[0] in COMMANDS
-    build_parser(words).parse_args(words)
+    read_arguments(words)
 
 
 @pytest.mark.parametrize("arguments", _MADE.findall(README))
 def test_each_demo_of_the_readme_is_understood(arguments: str) -> None:
     words = ["demo", *shlex.split(arguments)]
-    build_parser(words).parse_args(words)
+    read_arguments(words)
 
 
 def test_the_readme_opens_with_what_it_is_and_says_research_use_only() -> None:
@@ -47,6 +47,6 @@ def test_each_link_of_the_readme_leads_somewhere(target: str) -> None:
 
 def test_the_readme_s_first_demo_options_are_accepted() -> None:
     words = ["demo", "--count", "40", "--exit"]
-    options = read_options(build_parser(words).parse_args(words))
+    options = read_options(read_arguments(words))
     assert options.count == 40
     assert options.exit
