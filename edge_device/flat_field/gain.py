@@ -39,9 +39,12 @@ def multiply(bgr: Pixels, at_nodes: npt.NDArray[np.float32], *, out: Pixels) -> 
         bottom = min(int(np.searchsorted(above, node, side="right")), top + most)
         strip = share[top:bottom, None] * (rows[node + 1] - rows[node])
         strip += rows[node]
-        source = bgr[top:bottom]
-        product = cv2.multiply(source.reshape(bottom - top, -1), strip, dtype=cv2.CV_8U)
-        out[top:bottom] = product.reshape(source.shape)
+        source, target = bgr[top:bottom].reshape(bottom - top, -1), out[top:bottom]
+        if out.flags.c_contiguous:
+            cv2.multiply(source, strip, target.reshape(bottom - top, -1), dtype=cv2.CV_8U)
+        else:
+            product = cv2.multiply(source, strip, dtype=cv2.CV_8U)
+            target[:] = np.asarray(product).reshape(target.shape)
         top = bottom
 
 

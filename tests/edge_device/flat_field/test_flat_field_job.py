@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
+import structlog
 
 from edge_device.flat_field import FlatField, FlatFieldSettings, FlatFieldStore
 from hemowire.cli import main
 from tests.edge_device.flat_field.pictures import frame
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """The job configures logging onto this test's own stdout, which is closed after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
