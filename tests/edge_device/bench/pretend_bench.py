@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from edge_device.bench.local_client import LocalAnswer
 from edge_device.bench.settings import BenchSettings
@@ -36,6 +37,7 @@ from edge_device.bench.state import (
 )
 from edge_device.simulator import draw_slide, render_field
 from tests.edge_device.bench.bench_for_tests import BenchForTests, served
+from tests.edge_device.bench.chromium import chromium
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority
@@ -176,14 +178,31 @@ class PretendBench(BenchForTests):
             self.show(focus=FocusShown(history=(*focus.history, score)[-60:], limit=LIMIT))
 
 
-async def _main(port: int) -> None:
+async def _main(port: int, picture: Path | None) -> None:
     bench = PretendBench()
     with tempfile.TemporaryDirectory() as folder:
-        async with served(bench, Path(folder), BenchSettings(port=port)):
-            await bench.turn()
+        async with served(bench, Path(folder), BenchSettings(port=port)) as server:
+            if picture is None:
+                await bench.turn()
+            else:
+                await asyncio.to_thread(_photograph, server.url, picture, Path(folder))
+
+
+def _photograph(url: str, picture: Path, folder: Path) -> None:
+    """The page on the small screen at a microscope, in 128 colours."""
+    with chromium(folder / "profile") as browser:
+        browser.look_like(800, 480, touch=True)
+        browser.go(url)
+        browser.until("!document.getElementById('preview').hidden")
+        browser.until("[...document.querySelectorAll('.thumb img')].every((one) => one.complete)")
+        browser.picture(folder / "page.png")
+    with Image.open(folder / "page.png") as shot:
+        shot.convert("RGB").quantize(128).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=8766)
-    asyncio.run(_main(parser.parse_args().port))
+    parser.add_argument("--picture", type=Path, help="take a picture of the page and end")
+    given = parser.parse_args()
+    asyncio.run(_main(0 if given.picture else given.port, given.picture))

@@ -126,6 +126,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def scene(browser: Browser, tmp_path: Path) -> Iterator[Scene]:
     opened = Scene(browser, tmp_path)
     yield opened
+    browser.go("about:blank")  # or the page would go on asking for an agent that is gone
+    browser.until("location.href === 'about:blank'")
     opened.end()
 
 
