@@ -1,8 +1,8 @@
 """The microscope agent on one page: capture -> gate -> encode -> outbox -> offer and claim -> chunks -> recorded.
 
     microscope  (thread)   takes a shot when due or asked for, evens, gates, encodes it   microscope, capture
-    file                   the case that it belongs to                             cases
-    keep        (thread)   commits bytes and row: from here on nothing is lost     outbox
+    capture                the case that it belongs to                             cases, keeping
+    keep        (thread)   commits bytes and row: from here on nothing is lost     keeping, outbox
     transfer               offers, sends chunks, asks the records store            transfer, Sender
     commit      (thread)   writes the states that the transfer reached             outbox
     follow                 what the broker says: claims, progress, recorded        incoming
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import cv2
 
@@ -27,11 +26,11 @@ from edge_device.calibration import load_calibration
 from edge_device.cameras import Camera, open_camera
 from edge_device.capture import Pipeline, Prepared
 from edge_device.cases import CaseDesk, Refiling
-from edge_device.cases.desk import NEEDS_CASE
 from edge_device.commands import Commands
 from edge_device.health import Reporter, Standing
 from edge_device.incoming import Incoming
 from edge_device.instruments import Instruments
+from edge_device.keeping import Keeping
 from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox, OutboxRow
 from edge_device.outbox.limits import Excess
@@ -65,8 +64,6 @@ from wire_protocol import json_messages as jm
 from wire_protocol import machine_io as io
 from wire_protocol.topics import Kind, Topics
 
-#: Captures between the microscope and the disk; when full the microscope waits.
-_PREPARED = 8
 #: Messages handled in a row before other tasks get a turn.
 _MESSAGES_AT_ONCE = 32
 
@@ -91,7 +88,11 @@ async def run_edge(
     try:
         camera = open_camera(settings.camera, sources, max_bytes=settings.encode.max_bytes)
         async with asyncio.TaskGroup() as tasks:
-            agent = Agent(settings, outbox, camera, tasks)
+            try:
+                agent = Agent(settings, outbox, camera, tasks)
+            except BaseException:
+                camera.close()
+                raise
             await agent.run(stop, exit_when_done=exit_when_done)
         if agent.is_to_restart:
             raise RestartAskedError("stopped, to be started again as an operator asked")
@@ -161,8 +162,6 @@ class Agent:
             make_room=self._make_room,
             on_change=self._changed,
         )
-        self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(_PREPARED)
-        self._keep_ended = False
         self._last_scores: dict[str, float] = {}
         self._transfer = Transfer(
             settings,
@@ -173,6 +172,15 @@ class Agent:
             tasks=tasks,
             clock=self._clock,
             on_settled=self._changed,
+        )
+        self._keeping = Keeping(
+            settings.device,
+            microscope=self._microscope,
+            cases=self._cases,
+            disk=self._disk,
+            transfer=self._transfer,
+            on_kept=self._kept,
+            on_change=self._changed,
         )
         self._outbox = OutboxActions(self._disk, self._transfer, self._owed)
         self._recent = RecentCaptures(self._disk)
@@ -236,8 +244,8 @@ class Agent:
             "watchdog": self._systemd.watch(lambda: self._microscope.is_alive),
         }
         running = [self._tasks.create_task(job, name=name) for name, job in named.items()]
-        capture = self._tasks.create_task(self._capture(), name="capture")
-        keep = self._tasks.create_task(self._keep(), name="keep")
+        capture = self._tasks.create_task(self._keeping.capture(), name="capture")
+        keep = self._tasks.create_task(self._keeping.keep(), name="keep")
         self._systemd.ready()
         try:
             await self._until_over(stop, exit_when_done=exit_when_done)
@@ -278,83 +286,12 @@ class Agent:
 
     # --- the stages, in order -----------------------------------------------------------------
 
-    async def _capture(self) -> None:
-        """Capture, even, gate, encode, and the case that each belongs to."""
-        while (prepared := await self._microscope.next()) is not None:
-            filed = await self._file(prepared)
-            if filed is not None:
-                await self._prepared.put(filed)
-        await self._prepared.put(None)
-
-    async def _file(self, prepared: Prepared) -> Prepared | None:
-        """The capture with its case, before the next one is taken; None where it may not be kept."""
-        capture = prepared.capture
-        assigned = await self._cases.assign(
-            taken_s=capture.captured_ns / 1e9, folder=prepared.folder, code=prepared.label
-        )
-        if assigned.case_id is None:
-            self._log.warning("capture_without_case")
-            if prepared.order is not None:
-                prepared.order.fail(NEEDS_CASE)
-                prepared.order.came_to_nothing()
-            return None
-        refusal = assigned.refusal or capture.refusal
-        filed = replace(capture, case_id=assigned.case_id, refusal=refusal)
-        return replace(prepared, capture=filed)
-
-    async def _keep(self) -> None:
-        """Outbox, then the transfer; captures that came meanwhile are committed together."""
-        while (first := await self._prepared.get()) is not None:
-            batch = [first]
-            while not self._prepared.empty():
-                more = self._prepared.get_nowait()
-                if more is None:
-                    self._prepared.put_nowait(None)
-                    break
-                batch.append(more)
-            try:
-                rows = await self._disk.add([prepared.capture for prepared in batch])
-            except DiskGivenUpError:  # a file is captured again at the next start
-                self._log.error("stopped_with_captures_not_kept", captures=len(batch))
-                for prepared in batch:
-                    if prepared.order is not None:
-                        prepared.order.give_up("the disk refuses and the agent stops")
-                continue
-            for prepared, row in zip(batch, rows, strict=True):
-                self._kept(prepared, row)
-            self._changed()
-        self._keep_ended = True
-        self._changed()
-
-    def _kept(self, prepared: Prepared, row: OutboxRow | None) -> None:
-        """This capture is on disk, or was before."""
-        order = prepared.order
-        if row is None:
-            self._log.warning("captured_before")
-            if order is not None:
-                order.came_to_nothing()
-                self._microscope.look()
-            return
-        scores = {} if prepared.scores is None else prepared.scores.by_name()
-        self._last_scores = scores or self._last_scores
-        words = "" if row.refusal is None else row.refusal.text
-        self._log.info(
-            "captured",
-            image_id=row.image_id,
-            seq=row.seq,
-            size_bytes=row.size_bytes,
-            refused=words,
-        )
-        ends_here = row.refusal is not None
-        self._transfer.stamps.queued(row.image_id, prepared.stamps_ns, ends_here=ends_here)
-        self._transfer.take(row)
-        self._cases.counted(row)
+    def _kept(self, prepared: Prepared, row: OutboxRow) -> None:
+        """A capture is on disk: the people hear of it."""
         self._recent.kept(prepared, row)
-        self._bench.captured(scores.get("focus"))
-        if order is not None:
-            facts = {"image_id": row.image_id, "seq": row.seq, "case_id": row.case_id}
-            warned = [warning.text for warning in prepared.warnings]
-            order.came_to(facts | {"refused": words, "warnings": warned, "scores": scores})
+        if prepared.scores is not None:
+            self._last_scores = prepared.scores.by_name()
+        self._bench.captured(None if prepared.scores is None else prepared.scores.focus)
 
     def _committed(self, changes: Sequence[io.Persist]) -> None:
         """These states are on disk."""
@@ -406,8 +343,7 @@ class Agent:
             stopped.cancel()
 
     def _is_done(self) -> bool:
-        kept = self._microscope.is_exhausted and self._keep_ended
-        return kept and len(self._owed) == 0 and self._disk.is_settled
+        return self._keeping.is_done and len(self._owed) == 0 and self._disk.is_settled
 
     def _changed(self) -> None:
         """Something is different that people see, or that somebody waits for."""

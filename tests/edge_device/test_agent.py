@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from broker_config.local import LocalBroker
-from edge_device.agent import _PREPARED, run_edge
+from edge_device.agent import run_edge
+from edge_device.keeping import PREPARED
 from edge_device.outbox import read_snapshot
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import new_id
@@ -206,7 +207,7 @@ async def test_the_capture_stops_when_the_outbox_is_full_and_goes_on_when_it_is_
     broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
 ) -> None:
     # On their way past the bound: a batch that is being committed, the queue, and the next one.
-    bound, on_the_way = 4, (1 + _PREPARED) + _PREPARED + 1
+    bound, on_the_way = 4, (1 + PREPARED) + PREPARED + 1
     count = bound + on_the_way + 5
     make_images(tmp_path / "in", count)
     limits = {"max_images": bound, "min_free_bytes": 0}
@@ -228,7 +229,7 @@ async def test_the_capture_stops_when_the_outbox_is_full_and_goes_on_when_it_is_
 async def test_an_agent_that_was_full_before_it_connected_says_so(
     own_broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
 ) -> None:
-    make_images(tmp_path / "in", 1 + 2 * (1 + _PREPARED) + 5)
+    make_images(tmp_path / "in", 1 + 2 * (1 + PREPARED) + 5)
     limits = {"max_images": 1, "min_free_bytes": 0}
     settings = edge_settings(own_broker, tmp_path / "in", outbox=limits)
     own_broker.process.kill()
