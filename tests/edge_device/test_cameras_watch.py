@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from watchdog.events import DirCreatedEvent
 from watchdog.observers.api import BaseObserver
 
 from edge_device.cameras import FolderCameraSettings, Nothing, Shot
@@ -132,6 +133,43 @@ def test_what_never_ends_as_it_should_is_taken_when_it_has_settled(tmp_path: Pat
         assert wait_for(camera).content == bytes(4)
 
 
+def test_a_writer_that_never_closes_its_file_is_waited_for_while_it_writes(tmp_path: Path) -> None:
+    """Of what it writes comes no event: only looking again tells."""
+    with watching(tmp_path, settle_s=0.4) as camera, (tmp_path / "a.tif").open("wb") as file:
+        for _ in range(5):
+            file.write(b"more")
+            file.flush()
+            assert nothing_for(camera, 0.2)
+        assert wait_for(camera).content == 5 * b"more"
+
+
+def test_a_new_file_is_not_old_because_its_time_says_so(tmp_path: Path) -> None:
+    """A copy that keeps times, or a server whose clock is behind."""
+    with watching(tmp_path, watch_by="polling", poll_s=0.02, settle_s=0.5) as camera:
+        assert camera.take() is Nothing.YET
+        (tmp_path / "a.jpg").write_bytes(b"half")
+        os.utime(tmp_path / "a.jpg", (LONG_AGO_S, LONG_AGO_S))
+        assert nothing_for(camera, 0.3)
+        (tmp_path / "a.jpg").write_bytes(jpeg())
+        assert wait_for(camera).content == jpeg()
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    keys: list[str] = []
+
+    def captured(key: str) -> bool:
+        if not keys:  # after the look at the file, before it is read
+            (tmp_path / "a.jpg").write_bytes(jpeg(2))
+        keys.append(key)
+        return False
+
+    with watching(tmp_path, captured, settle_s=0) as camera:
+        (tmp_path / "a.jpg").write_bytes(b"first")
+        shot = wait_for(camera)
+        assert (shot.content, shot.source_key) == (jpeg(2), keys[-1]) and keys[0] != keys[-1]
+        assert camera.take() is Nothing.YET
+
+
 def test_a_file_written_anew_is_a_new_capture_and_no_other_is(tmp_path: Path) -> None:
     with watching(tmp_path) as camera:
         (tmp_path / "a.jpg").write_bytes(jpeg(1))
@@ -169,6 +207,17 @@ def test_folders_that_appear_or_are_moved_in_are_watched_too(tmp_path: Path) -> 
         assert wait_for(camera).folder == "S-2"
         (folder / "S-2" / "c.jpg").write_bytes(jpeg(3))
         assert wait_for(camera).content == jpeg(3)
+
+
+def test_of_a_new_folder_the_files_are_found_whose_events_came_too_early(tmp_path: Path) -> None:
+    """The kernel tells of a folder's files only after somebody has begun to watch it."""
+    with watching(tmp_path, settle_s=0) as camera:
+        assert camera.take() is Nothing.YET and camera._new is not None
+        deaf(camera)
+        (tmp_path / "S-1").mkdir()
+        (tmp_path / "S-1" / "a.jpg").write_bytes(jpeg())
+        camera._new._handler.on_any_event(DirCreatedEvent(str(tmp_path / "S-1")))
+        assert wait_for(camera).folder == "S-1"
 
 
 def test_what_the_events_missed_the_listing_finds(tmp_path: Path) -> None:
@@ -227,6 +276,18 @@ def test_a_folder_that_goes_is_trouble_and_one_that_comes_back_is_watched(tmp_pa
         assert wait_for(camera).content == jpeg(2) and camera.trouble == ""
         (folder / "c.jpg").write_bytes(jpeg(3))
         assert wait_for(camera).content == jpeg(3)
+
+
+def test_the_same_folder_that_comes_back_is_watched_again(tmp_path: Path) -> None:
+    folder = tmp_path / "share"
+    folder.mkdir()
+    with watching(folder, settle_s=0) as camera:
+        assert camera.take() is Nothing.YET
+        folder.rename(tmp_path / "unmounted")
+        assert camera.take() is Nothing.YET and camera.trouble
+        (tmp_path / "unmounted").rename(folder)
+        (folder / "a.jpg").write_bytes(jpeg(1))
+        assert wait_for(camera).content == jpeg(1) and camera.trouble == ""
 
 
 def test_a_count_is_of_all_runs_and_ends_the_watch(tmp_path: Path) -> None:
