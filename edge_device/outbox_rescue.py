@@ -21,7 +21,7 @@ from typing import Final
 from edge_device.outbox import NewCapture, Outbox, OutboxError, OutboxRow, Refusal
 from edge_device.outbox.audit import audit
 from edge_device.outbox.image_files import sync_folder
-from edge_device.outbox.integrity import STRAYS
+from edge_device.outbox.integrity import DAMAGED, STRAYS, DamagedDatabaseError
 from edge_device.outbox.reading import ROW_COLUMNS, row_from
 from edge_device.outbox.schema import DATABASE_NAME, open_to_read
 from service_runtime.boot import wall_time
@@ -72,9 +72,7 @@ def rescue(folder: Path, inspect: Inspect, operator: str) -> Rescued:
     if aside is None:
         try:
             Outbox(folder).close()
-        except OutboxError as error:
-            if not isinstance(error.__cause__, sqlite3.DatabaseError):
-                raise
+        except DamagedDatabaseError:
             aside = _new_name(folder)
     if aside is not None:
         _put_aside(folder, aside)
@@ -134,7 +132,7 @@ def _take_over(outbox: Outbox, aside: Path) -> dict[str, OutboxRow]:
                             f"INSERT OR IGNORE INTO {table} VALUES ({marks})", tuple(row)
                         )
             return dict(_known_rows(old))
-    except sqlite3.DatabaseError:
+    except DAMAGED:
         return {}
 
 
@@ -154,7 +152,7 @@ def _known_rows(old: sqlite3.Connection) -> Iterator[tuple[str, OutboxRow]]:
 def _readable(connection: sqlite3.Connection, query: str) -> Iterator[sqlite3.Row]:
     try:
         yield from connection.execute(query)
-    except sqlite3.DatabaseError:
+    except DAMAGED:
         return
 
 

@@ -36,6 +36,8 @@ CHECK_S: Final = 2.0
 STRAYS: Final = "strays"
 #: Files without a row that are kept; the oldest go first.
 STRAYS_KEPT_BYTES: Final = 256 * 1024 * 1024
+#: Python's sqlite3 fails to decode SQLite's own message where that quotes damaged text.
+DAMAGED: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
 #: What SQLite says of a file that is not what we wrote. SQLITE_ERROR stands for "unsupported file
 #: format" and missing tables, SQLITE_CONSTRAINT for rows that disagree with their own index.
 _DAMAGE: Final = (
@@ -78,22 +80,26 @@ class Mended:
     damaged: int = 0
 
 
+class DamagedDatabaseError(OutboxError):
+    """The database as a whole cannot be used; the message names the command that rescues its images."""
+
+
 @contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
     """Turns SQLite's word for a damaged file into ours, which names the way out."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except DAMAGED as error:
         if not _is_damage(error, folder / DATABASE_NAME):
             raise
-        raise OutboxError(
+        raise DamagedDatabaseError(
             f"{folder}: the outbox's database is damaged ({error}). Its images lie in"
             f" {folder / 'images'}. `hemowire edge outbox rescue` puts the damaged database aside"
             " and takes the images into a new one."
         ) from error
 
 
-def _is_damage(error: sqlite3.DatabaseError, path: Path) -> bool:
+def _is_damage(error: Exception, path: Path) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code == sqlite3.SQLITE_READONLY:  # a version in its header that SQLite only reads
         return os.access(path, os.W_OK)
