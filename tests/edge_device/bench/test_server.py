@@ -35,9 +35,8 @@ async def test_open_event_streams_do_not_hold_the_end_up(tmp_path: Path) -> None
         assert await first.next() is not None
         assert await second.next() is not None
         task.cancel()
-        async with asyncio.timeout(STOP_S):
-            with suppress(asyncio.CancelledError):
-                await task
+        done, _ = await asyncio.wait({task}, timeout=STOP_S)
+        assert done
         assert (await first.next(), await second.next()) == (None, None)
     assert not (tmp_path / SOCKET_NAME).exists()
 
@@ -52,9 +51,14 @@ async def test_a_reader_that_takes_nothing_does_not_hold_the_end_up(tmp_path: Pa
     writer.write(request(place, "/preview.jpg"))
     assert await reader.read(10)
     task.cancel()
-    async with asyncio.timeout(STOP_S + 1):  # uvicorn gives it a second, in whole ones
-        with suppress(asyncio.CancelledError):
-            await task
+    # uvicorn gives an answer that is under way a second, in whole ones
+    done, _ = await asyncio.wait({task}, timeout=STOP_S + 1)
+    assert done
+    received = 0
+    with suppress(ConnectionResetError):
+        while more := await reader.read(1 << 20):  # what was under way already, then the end
+            received += len(more)
+    assert received < 8 * 1024 * 1024
     writer.close()
 
 
