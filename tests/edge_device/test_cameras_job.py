@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import structlog
 
 from edge_device.cameras.found import v4l2_cameras
 from hemowire.cli import main
 from tests.edge_device.picamera2_stand_in import Picamera2
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """The job configures logging for its process, to a stream that ends with its test."""
+    yield
+    structlog.reset_defaults()
 
 
 def settings(tmp_path: Path, camera: str) -> Path:
