@@ -96,9 +96,11 @@ def _without_agent(data_dir: Path, reason: str, *, as_json: bool, console: Conso
         counts = None if rows is None else Counter(row.state.value for row in rows)
         print(json.dumps({"agent": None, "reason": reason, "outbox": counts, "trouble": trouble}))
         return 1
-    console.print(f"NO AGENT  {reason}", markup=False, highlight=False)
+    console.print(f"NO AGENT  {reason}", markup=False, highlight=False, soft_wrap=True)
     if rows is not None:
         console.print(disk_screen(rows))
     else:
-        console.print(f"outbox   cannot be read: {trouble}", markup=False, highlight=False)
+        console.print(
+            f"outbox   cannot be read: {trouble}", markup=False, highlight=False, soft_wrap=True
+        )
     return 1
