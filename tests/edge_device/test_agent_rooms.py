@@ -203,3 +203,56 @@ async def fetched(data_dir: Path, path: str) -> np.ndarray[tuple[int, ...], np.d
     picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return np.asarray(picture, np.uint8)
+
+
+@in_loop
+async def test_the_gate_is_calibrated_from_pictures_in_the_outbox_and_taken_back(
+    broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
+) -> None:
+    for path in make_images(tmp_path, 3):
+        image = cv2.imread(str(path))
+        assert image is not None
+        blurred = cv2.GaussianBlur(image, (0, 0), 6)
+        cv2.imwrite(str(path.with_name(f"z-bad-{path.name}")), blurred)
+    # The limits are not written here: what is written would win over the calibration.
+    gate = {"white_cells": "off", "duplicates": "off"}
+    camera = {"kind": "folder", "folder": tmp_path, "mode": "watch", "settle_s": 0}
+    async with lab(broker, tmp_path, edge_settings, camera=camera, gate=gate) as here:
+        await here.far.until(lambda: len(here.far.recorded) == 6)
+        ids = [row.image_id for row in rows(here.settings)]
+        before = (await here.ask("report")).result["calibration_version"]
+        good, bad = ",".join(ids[:3]), ",".join(ids[3:])
+        done = await here.ask("calibrate", good=good, bad=bad, operator="lab.jane")
+        assert done.ok, done.error
+        assert (before, done.result["version"]) == (0, 1)
+        limit = done.result["limits"]["min_focus"]
+        assert limit["best_bad"] < limit["limit"] < limit["worst_good"]
+        assert done.result["gate"]["min_focus"] == limit["limit"]
+        assert (await here.ask("report")).result["calibration_version"] == 1
+        alike = await here.ask("calibrate", good=good, bad=good, operator="lab.jane")
+        assert not alike.ok and "overlap" in alike.error
+        wrong = await here.ask("calibrate", good="nonsense", operator="lab.jane")
+        assert not wrong.ok and wrong.error.startswith("good.0:")
+        back = await here.ask("calibrate", undo=True, operator="lab.jane")
+        assert back.ok and back.result["version"] == 0
+
+
+@in_loop
+async def test_the_flat_field_is_learned_told_of_undone_and_reset(
+    broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings
+) -> None:
+    async with lab(broker, tmp_path, edge_settings, flat_field={"min_frames": 2}) as here:
+        await here.ask("capture", count=4)
+        report = (await here.ask("report")).result
+        assert report["flat_field_version"] > 0
+        undone = await here.ask("flat_field_undo", operator="lab.jane")
+        assert undone.ok and undone.result["held"]
+        assert (await here.ask("flat_field_resume", operator="lab.jane")).result["held"] is False
+        reset = await here.ask("flat_field_reset", operator="lab.jane")
+        assert reset.ok and reset.result["version"] == 0
+        nobody = await here.ask("flat_field_reset")
+        assert not nobody.ok and nobody.error.startswith("operator:")
+    camera = {"kind": "folder", "folder": tmp_path, "mode": "watch"}
+    async with lab(broker, tmp_path, edge_settings, camera=camera) as here:
+        off = await here.ask("flat_field_undo", operator="lab.jane")
+        assert off.error == "flat_field is off for this camera (flat_field.enabled)"
