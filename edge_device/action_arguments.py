@@ -93,7 +93,8 @@ class OutboxList(Arguments):
 
     state: OutboxState | None = None
     image_ids: ImageIds = ()
-    limit: int = Field(default=50, ge=1, le=100)
+    #: A reply has at most 64 KiB.
+    limit: int = Field(default=20, ge=1, le=50)
 
 
 class OutboxRetry(Arguments):

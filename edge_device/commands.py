@@ -15,7 +15,7 @@ from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Message
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Command, Reply, parse_json
+from wire_protocol.json_messages import MAX_JSON_BYTES, Command, Reply, parse_json
 
 #: Commands that wait; more are answered with an error at once.
 _WAITING = 16
@@ -75,7 +75,7 @@ class Commands:
                 self._send(known, asked)
                 continue
             reply = await self._run(command)
-            payload = reply.to_bytes()
+            payload = _within_limit(reply)
             await self._remember(command.command_id, payload)
             self._send(payload, asked)
             self._log.info("command", name=command.name, ok=reply.ok)
@@ -115,3 +115,12 @@ class Commands:
 
     def _send(self, payload: bytes, asked: _Asked) -> None:
         self._session.send(self._topic, payload, correlation=asked.correlation)
+
+
+def _within_limit(reply: Reply) -> bytes:
+    """The reply, or one that says that it is too long for the wire: the action was done."""
+    payload = reply.to_bytes()
+    if len(payload) <= MAX_JSON_BYTES:
+        return payload
+    error = f"done, but the answer has {len(payload)} bytes, at most {MAX_JSON_BYTES}: ask for less"
+    return reply.model_copy(update={"result": {}, "error": error}).to_bytes()

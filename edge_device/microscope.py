@@ -31,8 +31,8 @@ T = TypeVar("T")
 _LOOK_S = 1.0
 #: A preview this fresh is given again.
 _PREVIEW_FRESH_S = 0.15
-#: A camera that holds its thread for longer is stuck.
-_STUCK_S = 60.0
+#: A thread that is at one thing for longer is stuck, or for twice what the camera itself allows.
+_STUCK_S = 30.0
 
 
 class Microscope:
@@ -66,6 +66,7 @@ class Microscope:
         self._schedule = Schedule(settings.camera.rate_per_s)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="capture")
         self._busy_since_s: float | None = None
+        self._stuck_s = max(_STUCK_S, 2 * getattr(settings.camera, "timeout_s", 0.0))
         self._preview: PreviewPicture | None = None
         self._preview_s = float("-inf")
         self._log = get_log("edge").bind(device=settings.device)
@@ -86,7 +87,7 @@ class Microscope:
     def is_alive(self) -> bool:
         """Whether the capture thread rests, or has not been at one thing for too long."""
         since_s = self._busy_since_s
-        return since_s is None or monotonic_s() - since_s < _STUCK_S
+        return since_s is None or monotonic_s() - since_s < self._stuck_s
 
     def order(self, order: Order) -> None:
         """Pictures are wanted now; `order.ended` tells when they are on disk, or will not be."""

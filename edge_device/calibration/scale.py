@@ -34,6 +34,8 @@ FAINTEST_EDGE = 0.006
 RIM_SHARE = 0.85
 """Share of a body's rim that must be nearer to its dark than to the bright field."""
 SPREAD_LIMIT = 0.2
+LEAST_SIDE_PX = 32
+"""Of the shorter side in the working scale: less has no room for FEWEST_RED_CELLS."""
 
 Plane = npt.NDArray[np.float32]
 
@@ -67,6 +69,11 @@ class Circle:
 def estimate_um_per_px(rgb: npt.NDArray[np.uint8]) -> ScaleEstimate:
     """The scale of an RGB field H,W,3, or ScaleUnknownError."""
     factor = min(MOST_ENLARGED, WORKING_SIDE_PX / max(rgb.shape[:2]))
+    if factor * min(rgb.shape[:2]) < LEAST_SIDE_PX:
+        height, width = rgb.shape[:2]
+        raise ScaleUnknownError(
+            f"{width} x {height} pixels are no field of red cells. Give the scale in um per pixel."
+        )
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=how)
     flat = flat_field(np.asarray(small, np.uint8))

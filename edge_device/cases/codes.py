@@ -49,12 +49,14 @@ class CodeRead:
         return f"CodeRead({self.kind.name})"
 
 
+#: A picture that is narrower holds no label.
+_LEAST_SIDE_PX: Final = 64
 NO_CODE: Final = CodeRead(CodeKind.NONE)
 
 
 def read_code(bgr: npt.NDArray[np.uint8]) -> CodeRead:
     """The code in a picture of shape (H, W, 3), 8-bit BGR."""
-    if not may_hold_code(bgr):
+    if min(bgr.shape[:2]) < _LEAST_SIDE_PX or not may_hold_code(bgr):
         return NO_CODE
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
     is_seen = False

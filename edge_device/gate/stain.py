@@ -49,13 +49,13 @@ def measure_stain(bgr: npt.NDArray[np.uint8], um_per_px: float | None) -> StainA
     longer = max(bgr.shape[:2])
     scale = um_per_px if um_per_px is not None else _ASSUMED_FIELD_UM / longer
     factor = min(1.0, scale / WORKING_UM_PER_PX, (_MOST_PX / (bgr.size / 3)) ** 0.5)
+    if factor * min(bgr.shape[:2]) < _LEAST_SIDE_PX:
+        return StainAreas(0.0, 0.0)
     small = bgr
     if factor < 1:
         small = np.asarray(
             cv2.resize(bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8
         )
-    if min(small.shape[:2]) < _LEAST_SIDE_PX:
-        return StainAreas(0.0, 0.0)
     um2_per_px = (scale / factor) ** 2
     blue, green = _densities(small)
     matter = green > _MATTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from broker_config.local import LocalBroker
 from edge_device.actions import ACTIONS
 from edge_device.agent import RestartAskedError, run_edge
+from edge_device.commands import _within_limit
 from edge_device.outbox import read_snapshot
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import new_id
@@ -202,3 +204,27 @@ def test_every_action_has_limits_for_its_arguments() -> None:
         assert action.arguments.model_config.get("extra") == "forbid", name
         assert action.arguments.model_config.get("frozen"), name
         assert action.arguments.__doc__, name
+
+
+@in_loop
+async def test_a_list_is_cut_to_what_a_reply_may_hold_and_says_so(
+    broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings
+) -> None:
+    async with lab(broker, tmp_path, edge_settings) as here:
+        await here.ask("capture", count=3)
+        listed = (await here.ask("outbox_list", limit=2)).result
+        assert [image["seq"] for image in listed["images"]] == [2, 3]
+        assert listed["left_out"] == 1
+        assert not any("source" in image for image in listed["images"])
+        most = max(len(json.dumps(image)) for image in listed["images"]) * 50
+        assert most < jm.MAX_JSON_BYTES - 1024
+        too_many = await here.ask("outbox_list", limit=51)
+        assert not too_many.ok and "less than or equal to 50" in too_many.error
+
+
+def test_a_reply_that_is_too_long_for_the_wire_says_so() -> None:
+    long = jm.Reply(command_id=new_id(), name="report", ok=True, result={"x": "y" * 70_000})
+    told = jm.Reply.from_bytes(_within_limit(long))
+    assert told.ok and told.result == {} and "at most 65536" in told.error
+    short = jm.Reply(command_id=new_id(), name="report", ok=True, result={"x": "y"})
+    assert _within_limit(short) == short.to_bytes()

@@ -55,3 +55,28 @@ def test_no_override_sends_what_is_no_image(tmp_path: Path) -> None:
     text = capture(b"this is no image", tmp_path, enabled=True, override=True)
     assert text.refusal is not None and text.refusal.reason is Reason.DECODE
     assert text.gate_override is False
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (7, 3), (31, 33), (64, 64), (3000, 2)])
+@pytest.mark.parametrize("fill", [0, 255, None])
+def test_no_picture_however_odd_stops_the_pipeline(
+    tmp_path: Path, size: tuple[int, int], fill: int | None
+) -> None:
+    settings = EdgeSettings.model_validate(
+        {
+            "site": "lab",
+            "device": "scope-1",
+            "data_dir": tmp_path,
+            "camera": {"kind": "simulated"},
+            "flat_field": {"min_frames": 2, "keep_raw": True},
+            "um_per_px": "estimate",
+            "broker": BrokerSettings(username="edge-scope-1"),
+        }
+    )
+    pipeline = Pipeline(settings, is_live=True, reads_codes=True)
+    noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    pixels = noise if fill is None else np.full_like(noise, fill)
+    for n in range(4):
+        prepared = pipeline.prepare(Shot("field", f"{n}", pixels.copy()), scheduled_ns=1)
+        assert (prepared.capture.width_px, prepared.capture.height_px) == (size[1], size[0])
+        assert prepared.capture.content is not None
