@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 
-
 _STARTS = (b"BM", b"II*\0", b"MM\0*")
 
 
