@@ -31,7 +31,7 @@ from cloud_worker.finding import Conclusion
 from cloud_worker.models.bundle import Bundle, default_bundle, load_bundle
 from cloud_worker.preprocess import Prepared
 from cloud_worker.tiling import pool
-from edge_device.encode import EncodeSettings, Opened, encode, open_pixels
+from edge_device.encoding.encode import EncodeSettings, Opened, encode, open_pixels
 from edge_device.outbox.rows import Refusal
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from training.data import read_data_set, read_image

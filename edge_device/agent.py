@@ -21,6 +21,10 @@ from contextlib import suppress
 import cv2
 
 from edge_device.actions import Actions
+from edge_device.actions.instruments import Instruments
+from edge_device.actions.outbox_actions import OutboxActions
+from edge_device.bench.agent_on_bench import AgentOnBench
+from edge_device.bench.recent import RecentCaptures
 from edge_device.bench.server import BenchServer
 from edge_device.calibration import load_calibration
 from edge_device.cameras import Camera, open_camera
@@ -29,20 +33,16 @@ from edge_device.cases import CaseDesk, Refiling
 from edge_device.commands import Commands
 from edge_device.health import Reporter, Standing
 from edge_device.incoming import Incoming
-from edge_device.instruments import Instruments
 from edge_device.keeping import Keeping
 from edge_device.microscope import Microscope
 from edge_device.outbox import Outbox, OutboxRow
 from edge_device.outbox.limits import Excess
 from edge_device.outbox.memory import known_store
 from edge_device.outbox.reading import CapturedSources
-from edge_device.outbox_actions import OutboxActions
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
 from edge_device.overrides import load_overrides
 from edge_device.owed import Owed
-from edge_device.recent import RecentCaptures
 from edge_device.settings import EdgeSettings
-from edge_device.shown import AgentOnBench
 from edge_device.store_change import ask_other_store
 from edge_device.transfer import Transfer
 from edge_device.wall_clock import watch_wall_clock

@@ -18,8 +18,16 @@ import numpy as np
 from edge_device.calibration import Calibration, effective_gate, effective_scale
 from edge_device.cameras.shots import Pixels, Shot, Unusable
 from edge_device.cases import CodeKind, CodeRead, read_code
-from edge_device.colour_profile import ColourProfile
-from edge_device.encode import Encoded, Opened, crop, encode, open_file, open_pixels, reworked
+from edge_device.encoding.colour_profile import ColourProfile
+from edge_device.encoding.encode import (
+    Encoded,
+    Opened,
+    crop,
+    encode,
+    open_file,
+    open_pixels,
+    reworked,
+)
 from edge_device.flat_field import FlatField, RawFiles
 from edge_device.gate import Gate, GateSettings, GateWarning, Scores, measure
 from edge_device.orders import Order

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_device.encode import EncodeSettings
+from edge_device.encoding.encode import EncodeSettings
 from service_runtime.log import get_log
 
 FILE_NAME: Final = "overrides.json"

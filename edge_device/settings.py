@@ -10,7 +10,7 @@ from pydantic import Field
 from edge_device.bench.settings import BenchSettings
 from edge_device.cameras.settings import CameraSettings
 from edge_device.cases.settings import CaseSettings
-from edge_device.encode import EncodeSettings
+from edge_device.encoding.encode import EncodeSettings
 from edge_device.flat_field.settings import FlatFieldSettings
 from edge_device.gate.settings import GateSettings
 from edge_device.outbox.settings import OutboxSettings

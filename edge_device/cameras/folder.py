@@ -18,7 +18,7 @@ from edge_device.cameras.image_files import SUFFIXES, Version, files_below, vers
 from edge_device.cameras.settings import FolderCameraSettings
 from edge_device.cameras.shots import CameraError, Nothing, Pixels, Shot, Unusable
 from edge_device.cameras.watching import FolderWatch
-from edge_device.encode import too_large
+from edge_device.encoding.encode import too_large
 from edge_device.outbox.rows import Refusal
 from service_runtime.log import get_log
 from wire_protocol.json_messages import Reason

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge_device.action_arguments import Operator
+from edge_device.actions.arguments import Operator
 from service_runtime.settings import Settings
 
 

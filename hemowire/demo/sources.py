@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_device.cameras.folder import SUFFIXES
+from edge_device.cameras.image_files import SUFFIXES
 
 
 class NoImagesError(ValueError):

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.encoding import MOVED, Tally, Way, choose, measure_way, moved, ways
 from benchmarks.image_distance import psnr_db, ssim
-from edge_device.encode import EncodeSettings, open_pixels
+from edge_device.encoding.encode import EncodeSettings, open_pixels
 
 NOISE = np.random.default_rng(0).integers(0, 256, (80, 90, 3), np.uint8)
 FIELD = np.asarray(cv2.GaussianBlur(NOISE, (0, 0), 2), np.uint8)

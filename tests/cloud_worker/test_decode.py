@@ -14,7 +14,7 @@ from PIL import Image
 from cloud_worker.decode import DecodeLimits, DecodeRefused, decode, decode_image
 from cloud_worker.refusal import Refusal
 from cloud_worker.settings import WorkerSettings
-from edge_device.encode import EncodeSettings
+from edge_device.encoding.encode import EncodeSettings
 from service_runtime.broker_settings import BrokerSettings
 from wire_protocol.image_header import Encoding, read_header
 from wire_protocol.json_messages import Reason

@@ -105,7 +105,7 @@ def _take(settings: EdgeSettings, path: Path, wait_s: float) -> int:
     import cv2
 
     from edge_device.cameras import Unusable, open_camera
-    from edge_device.encode import open_file, open_pixels
+    from edge_device.encoding.encode import open_file, open_pixels
     from edge_device.outbox.rows import Refusal
 
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_device.outbox.listing import Listed
-    from edge_device.outbox_rescue import Inspected
+    from edge_device.outbox.rescue import Inspected
     from edge_device.settings import EdgeSettings
 
 STATES = ("waiting", "sending", "stored", "recorded", "rejected", "quarantined")
@@ -186,7 +186,7 @@ def _purge(args: argparse.Namespace) -> int:
 
 
 def _rescue(args: argparse.Namespace) -> int:
-    from edge_device.outbox_rescue import rescue
+    from edge_device.outbox.rescue import rescue
 
     settings = _settings(args)
     folder = _data_dir(args) / "outbox"
@@ -206,10 +206,10 @@ def _rescue(args: argparse.Namespace) -> int:
 
 
 def _inspect(content: bytes, settings: EdgeSettings | None) -> Inspected:
-    from edge_device.encode import EncodeSettings, encode, open_file
+    from edge_device.encoding.encode import EncodeSettings, encode, open_file
     from edge_device.gate import GateSettings, judge, measure
     from edge_device.outbox import Refusal
-    from edge_device.outbox_rescue import Inspected
+    from edge_device.outbox.rescue import Inspected
 
     ways = EncodeSettings() if settings is None else settings.encode
     gate = GateSettings() if settings is None else settings.gate

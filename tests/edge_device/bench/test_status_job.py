@@ -20,7 +20,7 @@ from edge_device.outbox import Outbox
 from tests.edge_device.bench.bench_for_tests import BenchForTests, served
 from tests.edge_device.bench.pretend_bench import pretended
 from tests.edge_device.in_loop import in_loop
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 COMMAND = (sys.executable, "-m", "hemowire", "edge", "status", "--data-dir")

@@ -12,8 +12,8 @@ import pytest
 from edge_device.outbox import Outbox
 from edge_device.outbox.memory import known_store, stored_reply
 from edge_device.outbox.schema import SCHEMA_VERSION
-from tests.edge_device.outbox_steps import new_capture
-from tests.edge_device.outbox_version_1 import (
+from tests.edge_device.outbox.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_version_1 import (
     OUTBOX_ID,
     ROWS,
     content,
@@ -80,11 +80,11 @@ def test_a_death_inside_leaves_the_one_version_or_the_other(
     tmp_path: Path, step: str, times: int, expected: int
 ) -> None:
     make_version_1(tmp_path)
-    module = "tests.edge_device.outbox_version_1"
+    module = "tests.edge_device.outbox.outbox_version_1"
     child = subprocess.run(
         [sys.executable, "-m", module, str(tmp_path), step, str(times)],
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         timeout=50,
     )
     assert child.returncode == -9, f"{step} is never reached {times} times"

@@ -22,7 +22,7 @@ from edge_device.outbox.audit import read_audit
 from edge_device.outbox.listing import list_rows
 from edge_device.outbox.memory import known_store, remember_reply, remember_store, stored_reply
 from edge_device.outbox.retention import RECORDED_KEPT_S, TOMBSTONE_KEPT_S, keep_house
-from tests.edge_device.outbox_steps import SOURCES, STEPS, live, new_capture
+from tests.edge_device.outbox.outbox_steps import SOURCES, STEPS, live, new_capture
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState, Persist
 from wire_protocol.messages import Outcome
@@ -83,9 +83,16 @@ AGAIN = (
 )
 def test_survives_a_kill_at_every_step(tmp_path: Path, step: str, times: int) -> None:
     child = subprocess.run(
-        [sys.executable, "-m", "tests.edge_device.outbox_steps", str(tmp_path), step, str(times)],
+        [
+            sys.executable,
+            "-m",
+            "tests.edge_device.outbox.outbox_steps",
+            str(tmp_path),
+            step,
+            str(times),
+        ],
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         timeout=50,
     )
     assert child.returncode == -9, f"{step} is never reached"

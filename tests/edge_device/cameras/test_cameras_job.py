@@ -13,7 +13,7 @@ import structlog
 
 from edge_device.cameras.found import v4l2_cameras
 from hemowire.cli import main
-from tests.edge_device.picamera2_stand_in import Picamera2
+from tests.edge_device.cameras.picamera2_stand_in import Picamera2
 
 
 @pytest.fixture(autouse=True)

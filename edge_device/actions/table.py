@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from edge_device import action_arguments as arguments
-from edge_device import action_steps as steps
-from edge_device import device_steps as device
-from edge_device.instruments import REFUSED, ActionFailedError, Instruments
+from edge_device.actions import agent_steps as steps
+from edge_device.actions import arguments
+from edge_device.actions import device_steps as device
+from edge_device.actions.instruments import REFUSED, ActionFailedError, Instruments
 from edge_device.outbox_thread import DISK_REFUSES, DiskGivenUpError
 from service_runtime.log import get_log
 

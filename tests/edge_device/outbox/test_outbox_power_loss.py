@@ -20,7 +20,7 @@ import pytest
 from edge_device.outbox import Outbox, Refusal, desk
 from edge_device.outbox.listing import list_rows
 from edge_device.outbox.retention import RECORDED_KEPT_S, keep_house
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState, Persist
 from wire_protocol.manifest import ContentType, OverrideReason

@@ -13,7 +13,7 @@ import pytest
 from broker_config.local import LocalBroker
 from edge_device.outbox import Outbox
 from tests.edge_device.in_loop import in_loop
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from tests.edge_device.test_agent import MakeSettings
 from tests.edge_device.test_agent_actions import lab
 from wire_protocol import machine_io as io

@@ -9,13 +9,13 @@ from typing import Any
 from edge_device.actions import ACTIONS, Actions, Answer
 from edge_device.bench import BenchState, Changes
 from edge_device.bench import state as shown
+from edge_device.bench.recent import RecentCaptures
 from edge_device.capture import Pipeline
 from edge_device.cases import CaseDesk
 from edge_device.computer import software_version
 from edge_device.health import Reporter
 from edge_device.microscope import Microscope
 from edge_device.owed import Owed
-from edge_device.recent import RecentCaptures
 from edge_device.settings import EdgeSettings
 from edge_device.transfer import Transfer
 from service_runtime.boot import clock_is_synced, monotonic_s

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from edge_device.colour_profile import ColourProfile
-from edge_device.file_facts import read_facts
-from edge_device.other_formats import is_other_format, read_size
+from edge_device.encoding.colour_profile import ColourProfile
+from edge_device.encoding.file_facts import read_facts
+from edge_device.encoding.other_formats import is_other_format, read_size
 from edge_device.outbox.rows import Refusal
 from service_runtime.settings import Settings
 from wire_protocol.bare_image import bare_image

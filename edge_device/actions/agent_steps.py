@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
-from edge_device import action_arguments as arguments
+from edge_device.actions import arguments
+from edge_device.actions.instruments import ActionFailedError, Instruments
+from edge_device.actions.outbox_actions import PurgeArguments, RetryArguments, SendAnywayArguments
 from edge_device.cases import By
 from edge_device.cases.ledger import list_cases
-from edge_device.instruments import ActionFailedError, Instruments
 from edge_device.orders import Order
 from edge_device.outbox import desk
-from edge_device.outbox_actions import PurgeArguments, RetryArguments, SendAnywayArguments
 from edge_device.overrides import Overrides, save_overrides
 from wire_protocol.manifest import Priority
 

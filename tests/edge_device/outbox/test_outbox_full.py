@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from broker_config.local import LocalBroker
-from edge_device import outbox_actions
+from edge_device.actions import outbox_actions
 from edge_device.outbox import Outbox, read_snapshot
 from edge_device.outbox.limits import Excess, age_alarm, excess, room
 from edge_device.outbox.rows import OutboxTotals
@@ -20,10 +20,10 @@ from edge_device.settings import EdgeSettings
 from tests.edge_device.conftest import MakeImages
 from tests.edge_device.far_side import FarSide
 from tests.edge_device.in_loop import in_loop
+from tests.edge_device.outbox.test_outbox_stat import fill
 from tests.edge_device.test_agent import MakeSettings, agent, check_all_recorded
 from tests.edge_device.test_agent_actions import lab
 from tests.edge_device.test_edge_command import write_settings
-from tests.edge_device.test_outbox_stat import fill
 from wire_protocol import machine_io as io
 from wire_protocol.messages import Outcome
 
@@ -144,7 +144,7 @@ def test_an_agent_with_a_damaged_database_ends_with_2_and_names_the_way_out(
     (tmp_path / "scope-1" / "outbox" / "outbox.sqlite").write_bytes(b"?" * 4096)
     done = subprocess.run(
         [sys.executable, "-m", "hemowire", "edge", "--config", str(config)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=50,

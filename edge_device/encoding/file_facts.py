@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from edge_device.colour_profile import ColourProfile, judge_profile
-from edge_device.exif import read_orientation
+from edge_device.encoding.colour_profile import ColourProfile, judge_profile
+from edge_device.encoding.exif import read_orientation
 from wire_protocol.image_header import Encoding
 from wire_protocol.image_parts import APP1, APP2, jpeg_segments, png_chunks, webp_chunks
 

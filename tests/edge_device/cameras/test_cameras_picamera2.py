@@ -21,7 +21,7 @@ from edge_device.cameras import (
     open_camera,
 )
 from edge_device.cameras.shots import PREVIEW_PX
-from tests.edge_device.picamera2_stand_in import FOUND, RED_GREEN_BLUE, Picamera2
+from tests.edge_device.cameras.picamera2_stand_in import FOUND, RED_GREEN_BLUE, Picamera2
 
 
 @pytest.fixture(autouse=True)

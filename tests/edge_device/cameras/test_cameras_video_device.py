@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).with_name("video_device.c")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BUFFER_BYTES = 16 * 640 * 480 * 2
 
 pytestmark = [
@@ -38,7 +38,7 @@ def run(driver: Path, tmp_path: Path) -> Callable[[str], Any]:
 
     def scenario(name: str) -> Any:
         ended = subprocess.run(
-            [sys.executable, "-m", "tests.edge_device.with_video_device", name],
+            [sys.executable, "-m", "tests.edge_device.cameras.with_video_device", name],
             cwd=ROOT,
             env=os.environ | {"LD_PRELOAD": str(driver), "HEMOWIRE_TEST_VIDEO": str(tmp_path)},
             capture_output=True,

@@ -20,7 +20,7 @@ from edge_device.outbox.retention import (
 )
 from edge_device.outbox.schema import open_to_read
 from edge_device.rejections import rejection_of
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState, Persist
 from wire_protocol.manifest import ContentType, OverrideReason, Priority

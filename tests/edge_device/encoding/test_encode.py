@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from edge_device.encode import (
+from edge_device.encoding.encode import (
     Encoded,
     EncodeSettings,
     Opened,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edge_device.actions.outbox_actions import OutboxActions
+from edge_device.bench.recent import RecentCaptures
 from edge_device.calibration import CalibrationError
 from edge_device.capture import Pipeline
 from edge_device.cases import CaseDesk, CaseError
@@ -13,9 +15,7 @@ from edge_device.health import Reporter
 from edge_device.microscope import Microscope
 from edge_device.outbox import desk
 from edge_device.outbox.desk import DeskError
-from edge_device.outbox_actions import OutboxActions
 from edge_device.outbox_thread import OutboxThread
-from edge_device.recent import RecentCaptures
 from edge_device.settings import EdgeSettings
 
 

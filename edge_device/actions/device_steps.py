@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_device import action_arguments as arguments
+from edge_device.actions import arguments
+from edge_device.actions.instruments import ActionFailedError, Instruments
 from edge_device.calibration import (
     Calibration,
     load_calibration,
@@ -19,7 +20,6 @@ from edge_device.calibration import (
 from edge_device.calibration.limits import calibrate_limits
 from edge_device.flat_field import FlatField
 from edge_device.gate import Scores, measure
-from edge_device.instruments import ActionFailedError, Instruments
 from edge_device.outbox import DamagedError
 from service_runtime.boot import wall_time
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from edge_device.colour_profile import ColourProfile, judge_profile
-from edge_device.encode import Encoded, EncodeSettings, Opened, encode, open_file
-from edge_device.file_facts import read_facts
+from edge_device.encoding.colour_profile import ColourProfile, judge_profile
+from edge_device.encoding.encode import Encoded, EncodeSettings, Opened, encode, open_file
+from edge_device.encoding.file_facts import read_facts
 from wire_protocol.image_header import read_header
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

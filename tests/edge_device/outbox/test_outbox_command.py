@@ -13,7 +13,7 @@ from broker_config.local import LocalBroker
 from edge_device.outbox import Outbox, OutboxRow, Refusal, desk, read_snapshot
 from hemowire.cli import main
 from tests.edge_device.in_loop import in_loop
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from tests.edge_device.test_agent import MakeSettings
 from tests.edge_device.test_agent_actions import lab
 from wire_protocol.json_messages import Reason

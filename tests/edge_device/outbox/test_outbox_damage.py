@@ -15,9 +15,9 @@ from edge_device.outbox import Outbox, OutboxError, OutboxRow, Refusal
 from edge_device.outbox import integrity as outbox_integrity
 from edge_device.outbox.desk import list_rows
 from edge_device.outbox.integrity import check_structure
-from edge_device.outbox_rescue import Inspected, rescue
+from edge_device.outbox.rescue import Inspected, rescue
 from edge_device.rejections import rejection_of
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState, Persist
 from wire_protocol.manifest import ContentType, Priority

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_device.outbox import Outbox
 from edge_device.outbox_thread import OutboxThread
 from tests.edge_device.in_loop import in_loop
-from tests.edge_device.outbox_steps import new_capture
+from tests.edge_device.outbox.outbox_steps import new_capture
 from wire_protocol.machine_io import OutboxState, Persist
 from wire_protocol.messages import Outcome
 
