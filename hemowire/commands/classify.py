@@ -21,7 +21,9 @@ LARGEST_UM_PER_PX = 100.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire classify`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG, PNG or WebP images")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="JPEG, PNG or WebP images"
+    )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--bundle", metavar="NAME", help="model bundle, by name or folder")
     chosen.add_argument("--arch", metavar="ARCH", help="any bundle of this architecture")
