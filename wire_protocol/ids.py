@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 LEVEL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-OPERATOR_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+OPERATOR_PATTERN = r"^[a-z][a-z0-9._-]{0,31}$"
 HEX128_PATTERN = r"^[0-9a-f]{32}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 #: Case ids are opaque: 4 to 16 capitals, digits and dashes with at least one digit, or "unfiled".
@@ -27,7 +27,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Site = Level
 Device = Level
 Worker = Level
-#: Who did something: the opaque name of an account, never a person's own.
+#: Who did something: an account of the lab's own list, never a person's own name: no blank and no
+#: capital fits.
 Operator = Annotated[str, StringConstraints(pattern=OPERATOR_PATTERN)]
 ImageId = Hex128
 OutboxId = Hex128

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from wire_protocol.ids import ImageId
+from wire_protocol.ids import ImageId, Operator
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import OverrideReason, Priority
-
-#: An account of the lab's own list, never a patient: no blank and no capital fits.
-OPERATOR_PATTERN = r"^[a-z][a-z0-9._-]{0,31}$"
-Operator = Annotated[str, StringConstraints(pattern=OPERATOR_PATTERN)]
 
 
 def _listed(value: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge_device.actions.arguments import Operator
 from service_runtime.settings import Settings
+from wire_protocol.ids import Operator
 
 
 class OutboxSettings(Settings):
