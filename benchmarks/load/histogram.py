@@ -1,0 +1,81 @@
+"""HDR histograms of milliseconds: exact to 3 digits, added up over repetitions, never averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+
+from benchmarks.load.result import CurvePoint, Latency
+
+_SMALLEST_US = 1
+_LARGEST_US = 24 * 3600 * 1_000_000
+_DIGITS = 3
+#: Denser towards 100, where the stalls are.
+_CURVE = (
+    *(float(p) for p in range(0, 90, 2)),
+    *(90 + p / 2 for p in range(16)),
+    *(98 + p / 10 for p in range(15)),
+    *(99.5 + p / 20 for p in range(9)),
+    99.95, 99.99, 99.999, 100.0,
+)  # fmt: skip
+
+
+class Histogram:
+    """Counts of one distribution; values below a microsecond, clock noise included, count as one."""
+
+    def __init__(self) -> None:
+        self._hdr = HdrHistogram(_SMALLEST_US, _LARGEST_US, _DIGITS)
+        self._error_ms = 0.0
+
+    def add(self, milliseconds: float, error_ms: float = 0.0) -> None:
+        """Counts one sample and keeps the largest error."""
+        microseconds = round(milliseconds * 1000)
+        self._hdr.record_value(min(max(microseconds, _SMALLEST_US), _LARGEST_US))
+        self._error_ms = max(self._error_ms, error_ms)
+
+    @property
+    def count(self) -> int:
+        """Samples."""
+        return int(self._hdr.get_total_count())
+
+    def percentile_ms(self, percentile: float) -> float:
+        """The value at or below which this percentage of the samples lies; 0 where there is none."""
+        if not self.count:
+            return 0.0
+        return float(self._hdr.get_value_at_percentile(percentile)) / 1000
+
+    def latency(self, name: str) -> Latency:
+        """The document's form."""
+        at = self.percentile_ms
+        return Latency(
+            name=name,
+            count=self.count,
+            min_ms=float(self._hdr.get_min_value()) / 1000 if self.count else 0.0,
+            p50_ms=at(50),
+            p90_ms=at(90),
+            p95_ms=at(95),
+            p99_ms=at(99),
+            p999_ms=at(99.9),
+            max_ms=float(self._hdr.get_max_value()) / 1000 if self.count else 0.0,
+            error_ms=self._error_ms,
+            curve=tuple(CurvePoint(percentile=p, ms=at(p)) for p in _CURVE) if self.count else (),
+            hdr=self._hdr.encode().decode("ascii"),
+        )
+
+
+def histogram_of(milliseconds: Iterable[float]) -> Histogram:
+    """A histogram of these samples."""
+    made = Histogram()
+    for value in milliseconds:
+        made.add(value)
+    return made
+
+
+def add_up(latencies: Sequence[Latency]) -> Latency:
+    """One distribution of all their samples."""
+    whole = Histogram()
+    for latency in latencies:
+        whole._hdr.decode_and_add(latency.hdr.encode("ascii"))
+        whole._error_ms = max(whole._error_ms, latency.error_ms)
+    return whole.latency(latencies[0].name)

@@ -1,0 +1,171 @@
+"""What a scenario file says: load, images, link, worker, baselines and targets; a wrong file is refused as a whole.
+
+All times are seconds from the first moment of load. Latency is counted for images whose capture
+was scheduled between the end of the warm-up and the start of the cool-down; load goes on in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from cloud_worker.engines.engine import Device, EngineKind, Precision
+from service_runtime.settings import Settings, load_settings
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
+#: More captures than this in one repetition would not end in a sitting.
+MAX_CAPTURES = 200_000
+BaselineName = Literal["single", "base64", "http", "segments"]
+
+
+class FixedArrivals(Settings):
+    """Open loop: one capture every 1 / rate, whatever becomes of the ones before."""
+
+    kind: Literal["fixed"]
+    #: Of all devices together; they take turns.
+    rate_per_s: float = Field(gt=0, le=10_000)
+
+
+class PoissonArrivals(Settings):
+    """Open loop: captures come independently of each other, at this mean rate."""
+
+    kind: Literal["poisson"]
+    rate_per_s: float = Field(gt=0, le=10_000)
+
+
+class BurstArrivals(Settings):
+    """Open loop: every device captures `size` images at the same moment, every `every_s`."""
+
+    kind: Literal["bursts"]
+    size: int = Field(default=1, ge=1, le=1000)
+    every_s: float = Field(gt=0, le=3600)
+
+
+class ClosedArrivals(Settings):
+    """Closed loop: a device captures anew `think_s` after its image before was recorded."""
+
+    kind: Literal["closed"]
+    think_s: float = Field(default=0.0, ge=0, le=60)
+
+
+Arrivals = Annotated[
+    FixedArrivals | PoissonArrivals | BurstArrivals | ClosedArrivals, Field(discriminator="kind")
+]
+
+
+class PhaseSettings(Settings):
+    """How long load is offered, and which part of it counts."""
+
+    warm_up_s: float = Field(default=2.0, ge=0, le=600)
+    measured_s: float = Field(default=10.0, gt=0, le=3600)
+    cool_down_s: float = Field(default=1.0, ge=0, le=600)
+    #: What is still on its way after the last capture is waited for this long, then it is late.
+    drain_s: float = Field(default=30.0, gt=0, le=3600)
+
+    @property
+    def load_s(self) -> float:
+        """From the first capture to the last."""
+        return self.warm_up_s + self.measured_s + self.cool_down_s
+
+    @property
+    def measured_until_s(self) -> float:
+        """Where the cool-down starts."""
+        return self.warm_up_s + self.measured_s
+
+
+class DeviceSettings(Settings):
+    """How many microscopes."""
+
+    count: int = Field(default=1, ge=1, le=200)
+    #: Agents that share a process; each is the real agent with an outbox of its own.
+    per_process: int = Field(default=1, ge=1, le=50)
+    gate: bool = True
+
+
+class ImageSettings(Settings):
+    """What is captured: rendered fields, each of its own bytes."""
+
+    size_bytes: int = Field(default=850_000, ge=8_000, le=48 * 1024**2)
+    #: Different fields to take in turn; every capture still has bytes of its own.
+    distinct: int = Field(default=4, ge=1, le=64)
+    #: Of the rendered pixels; coarser ones are one tile for the network.
+    um_per_px: float = Field(default=0.2, gt=0.02, le=2)
+
+
+class LinkSettings(Settings):
+    """Link profiles by name, of every device and of every worker; "loopback" is none at all."""
+
+    device: str = Field(default="loopback", min_length=1)
+    worker: str = Field(default="loopback", min_length=1)
+
+
+class WorkerSettings(Settings):
+    """The workers and their engine."""
+
+    count: int = Field(default=1, ge=1, le=8)
+    bundle: str | None = Field(default=None, min_length=1)
+    engine: EngineKind = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    batch_size: int | None = Field(default=None, ge=1, le=1024)
+    pool_bytes: int | None = Field(default=None, ge=1024**2)
+
+
+class StoreSettings(Settings):
+    """Where archive, outbox and records store lie: on this machine's disk, or in its memory."""
+
+    on: Literal["disk", "tmpfs"] = "disk"
+
+
+class SweepSettings(Settings):
+    """The same load at these rates (of all devices together), one after the other, once."""
+
+    rates_per_s: tuple[Annotated[float, Field(gt=0, le=10_000)], ...] = Field(
+        min_length=2, max_length=24
+    )
+    measured_s: float = Field(default=6.0, gt=0, le=600)
+
+
+class TargetSettings(Settings):
+    """A sentence that must hold: a measure of the result against a limit."""
+
+    text: str = Field(min_length=1, max_length=200)
+    #: A measure's path, as `hemowire bench` lists them with --measures: "total.captured_to_published.p50_ms"
+    measure: str = Field(min_length=1, max_length=120)
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> TargetSettings:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("one of at_most and at_least is needed")
+        return self
+
+
+class Scenario(Settings):
+    """The whole file."""
+
+    name: Name
+    title: str = Field(min_length=1, max_length=80)
+    #: What a reader learns from it, in a sentence or two.
+    question: str = Field(default="", max_length=400)
+    seed: int = Field(default=1, ge=0)
+    repetitions: int = Field(default=3, ge=1, le=50)
+    arrivals: Arrivals
+    phases: PhaseSettings = PhaseSettings()
+    devices: DeviceSettings = DeviceSettings()
+    images: ImageSettings = ImageSettings()
+    link: LinkSettings = LinkSettings()
+    worker: WorkerSettings = WorkerSettings()
+    store: StoreSettings = StoreSettings()
+    baselines: tuple[BaselineName, ...] = ()
+    sweep: SweepSettings | None = None
+    targets: tuple[TargetSettings, ...] = ()
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario of a TOML file; raises SettingsError with every problem, its line and limit."""
+    return load_settings(Scenario, path, environ={})
