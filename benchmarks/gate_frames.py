@@ -106,8 +106,8 @@ def labelled(root: Path, device: str, *, most: int, seed: int) -> Iterator[Frame
         if device == "chula":
             for place, picture in red_cells_only(path, image):
                 yield Frame(device, slide, f"{path.stem}:{place}", "no white cell", picture, scale)
-            for place, picture in backgrounds(image):
-                yield Frame(device, slide, f"{path.stem}@{place}", "empty", picture, scale)
+            for corner, picture in backgrounds(image):
+                yield Frame(device, slide, f"{path.stem}@{corner}", "empty", picture, scale)
     if device == "ball4":
         yield from _ball4_red_cells_only(root)
 

@@ -17,6 +17,7 @@ JOBS: Final[dict[str, str]] = {
     "case": "show, open, close or list cases; move a field to another case",
     "outbox": "list, retry, export, purge or rescue the images of this device",
     "flat-field": "show, undo or reset the learned light; draw before and after",
+    "calibrate": "learn the gate's limits and the scale of this microscope from a few pictures",
     "cameras": "list the cameras of this machine; take one frame to a file and score it",
 }
 DEFAULT_JOB: Final = "run"
