@@ -14,12 +14,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from cloud_worker.admission import Admission
-from cloud_worker.archive import Archive, ArchiveAwayError, UnknownBlobError
+from cloud_worker.archive import Archive, ArchiveAwayError
+from cloud_worker.archiving import Archiving, Image
 from cloud_worker.decode import DecodeLimits
 from cloud_worker.diagnosis_message import Origin, diagnosis_message
 from cloud_worker.finding import Conclusion, Finding
@@ -38,28 +38,9 @@ from service_runtime.boot import boot_id
 from service_runtime.log import get_log
 from wire_protocol import machine_io as io
 from wire_protocol.json_messages import Reason
-from wire_protocol.manifest import Manifest, Priority
-from wire_protocol.receiver import UNKNOWN_BLOB
 from wire_protocol.trace import Stage
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image in hand, without its bytes."""
-
-    key: int
-    site: str
-    device: str
-    attempt: int
-    manifest: Manifest
-    is_suspect: bool
-
-    @property
-    def is_urgent(self) -> bool:
-        """STAT overtakes routine in every queue."""
-        return self.manifest.priority is Priority.STAT
 
 
 class Worker:
@@ -82,7 +63,6 @@ class Worker:
         self.intake: Intake
         self.offers: Offers
         self.publisher: Publisher
-        self._archive = archive
         self._bundle = bundle
         self._conclusion = Conclusion(bundle)
         self._engine_name = engine_name
@@ -90,9 +70,14 @@ class Worker:
         self._stamps = stamps
         self._limits = limits
         self._tasks = tasks
-        self._archive_threads = ThreadPoolExecutor(limits.archive_threads, "archive")
+        self._archiving = Archiving(
+            archive,
+            limits,
+            tell=self._tell,
+            on_away=self._archive_failed,
+            counts=self.counts,
+        )
         self._decode_threads = ThreadPoolExecutor(limits.decode_threads, "decode")
-        self._archiving = Admission(limits.archive_threads)
         self._unpublished = Admission(limits.unpublished_images)
         self._decoded = Admission(limits.decoded_images)
         self._one_suspect = asyncio.Lock()
@@ -129,12 +114,14 @@ class Worker:
     async def _handle(self, image: Image, data: bytes | bytearray | None) -> None:
         """One image from its bytes to the PUBACK of its diagnosis."""
         if data is None:
-            data = await self._read_back(image)
+            data = await self._archiving.read_back(image)
             if data is None:
                 return
             archived = None
         else:
-            archived = self._start(self._put(image, data), f"put {image.manifest.image_id}")
+            archived = self._start(
+                self._archiving.put(image, data), f"put {image.manifest.image_id}"
+            )
         async with self._unpublished.enter(is_urgent=image.is_urgent):
             async with self._decoded.enter(is_urgent=image.is_urgent):
                 opened = await self._decode(image, data)
@@ -146,51 +133,11 @@ class Worker:
                 return
             await self._publish(image, opened.thumbnail, finding)
 
-    # --- archive ------------------------------------------------------------------------------
+    def _tell(self, event: io.ReceiverEvent) -> None:
+        self.intake.tell(event)
 
-    async def _put(self, image: Image, data: bytes | bytearray) -> bool:
-        """Durable in the archive, beside the decoding; False where the archive is away."""
-        put = partial(self._archive.put, image.site, image.device, image.manifest, data)
-        try:
-            result = await self._ask_archive(image, "put", put)
-        except ArchiveAwayError as error:
-            self.counts["put_failed"] += 1
-            self.intake.tell(io.PutFailed(image.key, permanent=False, reason="archive_away"))
-            self.offers.archive_failed(error)
-            return False
-        if result.is_conflict:
-            self.counts["conflicts"] += 1
-            self._log.error("image_id_conflict", image_id=image.manifest.image_id)
-        self.intake.tell(io.Put(image.key))
-        return True
-
-    async def _read_back(self, image: Image) -> bytes | None:
-        """The bytes of an image that was stored before; None where they cannot be had."""
-        read = partial(self._archive.read, image.manifest.sha256)
-        try:
-            data = await self._ask_archive(image, "read", read)
-        except UnknownBlobError as error:
-            self.counts["unknown_blobs"] += 1
-            failed = io.PutFailed(image.key, True, UNKNOWN_BLOB, str(error))
-        except ArchiveAwayError as error:
-            failed = io.PutFailed(image.key, False, "archive_away")
-            self.offers.archive_failed(error)
-        else:
-            self.intake.tell(io.Fetched(image.key, len(data)))
-            return data
-        self.intake.tell(failed)
-        return None
-
-    async def _ask_archive(self, image: Image, doing: str, call: Callable[[], T]) -> T:
-        """In a thread of its own; storage that hangs is away, even if its thread comes back."""
-        async with self._archiving.enter(is_urgent=image.is_urgent):
-            try:
-                return await asyncio.wait_for(
-                    self._in_thread(self._archive_threads, call), self._limits.archive_s
-                )
-            except TimeoutError as error:
-                doing = f"{doing} of image {image.manifest.image_id}"
-                raise ArchiveAwayError(self._archive.url, doing, error) from error
+    def _archive_failed(self, error: ArchiveAwayError) -> None:
+        self.offers.archive_failed(error)
 
     def _free(self, image: Image, archived: asyncio.Task[bool] | None) -> None:
         """Tells the pool that neither archive nor decoder needs the bytes any more."""
@@ -279,5 +226,5 @@ class Worker:
         """Lets what is still in hand go; its device asks for it again."""
         for task in list(self._in_hand):
             task.cancel()
-        for threads in (self._archive_threads, self._decode_threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._archiving.close()
+        self._decode_threads.shutdown(wait=False, cancel_futures=True)
