@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+import zxingcpp
 
 Picture = npt.NDArray[np.uint8]
 
@@ -21,6 +22,19 @@ def qr_code(text: str, quiet: int = 4) -> Picture:
     """A QR code, one pixel a module, in a quiet zone."""
     code = cv2.QRCodeEncoder.create().encode(text)
     return np.pad(np.asarray(code, np.uint8), quiet, constant_values=255)
+
+
+def smudged(code: Picture) -> Picture:
+    """The code with a white patch over more of its corner without a finder than it can correct."""
+    middle = code.shape[0] // 2
+    patched = code.copy()
+    patched[middle - 2 : -4, middle - 2 : -4] = 255
+    return patched
+
+
+def printed(text: str, kind: zxingcpp.BarcodeFormat) -> Picture:
+    """A code as a label printer makes it, one pixel a module, in a quiet zone."""
+    return np.asarray(zxingcpp.create_barcode(text, kind).to_image(), np.uint8)
 
 
 def ean(digits: str) -> Picture:

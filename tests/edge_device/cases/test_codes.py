@@ -9,12 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_device.cases.codes import CodeKind, may_hold_code, read_code
 from edge_device.simulator import draw_slide, render_field
-from tests.edge_device.cases.labels import Picture, View, ean, photograph, qr_code
+from tests.edge_device.cases.labels import (
+    Picture,
+    View,
+    ean,
+    photograph,
+    printed,
+    qr_code,
+    smudged,
+)
 
 CASE = "C7F3K2"
 NUMBER = "200123456789"
@@ -47,6 +56,26 @@ def test_a_barcode_is_read_with_its_check_digit(
     assert (read.kind, read.text) == (CodeKind.TEXT, NUMBER_READ)
 
 
+@pytest.mark.parametrize("turned_deg", [0, 20, 90, 180])
+def test_the_codes_of_slide_printers_are_read(turned_deg: float) -> None:
+    view = View(size=0.6, turned_deg=turned_deg)
+    square = photograph(printed("S24-00417", zxingcpp.BarcodeFormat.DataMatrix), view)
+    bars = photograph(printed("S24-00417", zxingcpp.BarcodeFormat.Code128), view)
+    assert [read_code(label).text for label in (square, bars)] == ["S24-00417"] * 2
+
+
+def test_two_codes_that_differ_open_no_case() -> None:
+    one = photograph(qr_code(CASE), View(size=0.4, words=False))
+    other = photograph(qr_code("C7F3K9"), View(size=0.4, words=False))
+    read = read_code(np.asarray(np.hstack([one, other]), np.uint8))
+    assert (read.kind, read.text) == (CodeKind.UNREADABLE, "")
+
+
+def test_bars_that_made_opencvs_detector_end_the_program_are_harmless() -> None:
+    view = View(720, 450, 0.25, 328.6559634927386, 2, 0.6461600510716372)
+    assert read_code(photograph(ean(NUMBER), view, 2748)).text in ("", NUMBER_READ)
+
+
 def test_a_short_barcode_is_a_label_and_no_number() -> None:
     read = read_code(photograph(ean("1234567"), View(size=0.6)))
     assert (read.kind, read.text) == (CodeKind.UNREADABLE, "")
@@ -72,11 +101,11 @@ def test_a_qr_code_goes_before_the_barcode_beside_it() -> None:
 @pytest.mark.parametrize(
     "label",
     [
-        photograph(qr_code(CASE), View(size=0.3, blur_px=4)),
-        photograph(qr_code(CASE), View(size=0.12)),
+        photograph(qr_code(CASE), View(size=0.3, blur_px=5)),
+        photograph(smudged(qr_code(CASE)), View(size=0.5)),
         photograph(ean(NUMBER), View(size=0.9, blur_px=5)),
     ],
-    ids=["blurred", "too small", "blurred bars"],
+    ids=["blurred", "smudged", "blurred bars"],
 )
 def test_a_code_that_cannot_be_read_is_seen_all_the_same(label: Picture) -> None:
     assert read_code(label).kind is CodeKind.UNREADABLE
