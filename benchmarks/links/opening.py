@@ -1,0 +1,94 @@
+"""Opens a link by the best means of this machine, or by the one asked for; says why where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.links.link import Address, Implementation, Link, LinkCounters, LinkReport, Way
+from benchmarks.links.profile import LinkProfile
+from benchmarks.links.proxy import open_proxy
+
+
+class LinkUnavailableError(Exception):
+    """This machine cannot make that link; the message says what is missing."""
+
+
+@contextmanager
+def open_link(
+    profile: LinkProfile,
+    target_host: str,
+    target_port: int,
+    *,
+    implementation: Implementation | None = None,
+    check: bool = True,
+) -> Iterator[Link]:
+    """A link to the target, measured against its profile unless told otherwise.
+
+    Without `implementation`: none for a profile that shapes nothing, namespaces where root allows,
+    else the proxy. Raises LinkUnavailableError.
+    """
+    chosen = implementation or (Implementation.PROXY if profile.is_shaped else Implementation.NONE)
+    if chosen is Implementation.NONE:
+        if profile.is_shaped:
+            raise LinkUnavailableError(f"{profile.name} is shaped: it needs a link")
+        yield Direct(profile, target_host, target_port)
+        return
+    if chosen is Implementation.PROXY and profile.loses:
+        raise LinkUnavailableError(
+            f"{profile.name} loses packets, and a TCP proxy cannot: run it as root on Linux"
+        )
+    with open_proxy(profile, target_host, target_port, check=check) as link:
+        yield link
+
+
+class Direct:
+    """No link: straight to the target."""
+
+    def __init__(self, profile: LinkProfile, target_host: str, target_port: int) -> None:
+        self._profile = profile
+        self._target = Address(target_host, target_port)
+
+    @property
+    def profile(self) -> LinkProfile:
+        """What was asked for."""
+        return self._profile
+
+    @property
+    def host(self) -> str:
+        """The target's."""
+        return self._target.host
+
+    @property
+    def port(self) -> int:
+        """The target's."""
+        return self._target.port
+
+    def forward(self, target_host: str, target_port: int) -> Address:
+        """The target itself."""
+        return Address(target_host, target_port)
+
+    def expose(self, port: int) -> Address:
+        """This machine's own port."""
+        return Address("127.0.0.1", port)
+
+    def command_prefix(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def describe(self) -> LinkReport:
+        """Says that there is no link."""
+        return LinkReport(
+            profile=self._profile, implementation=Implementation.NONE, how="no link in between"
+        )
+
+    def counters(self) -> LinkCounters:
+        """Nothing is counted here."""
+        return LinkCounters(0, 0, 0, 0)
+
+    def cut(self, way: Way = Way.BOTH) -> None:
+        """There is nothing to cut."""
+        raise LinkUnavailableError(f"{self._profile.name}: no link to cut ({way})")
+
+    def restore(self) -> None:
+        """Nothing was cut."""
