@@ -97,12 +97,12 @@ def test_an_end_of_file_goes_through_and_leaves_the_way_back_open() -> None:
     with (
         echo_server() as server,
         open_link(FAST, *server, check=False, implementation=PROXY) as link,
+        socket.create_connection((link.host, link.port)) as client,
     ):
-        with socket.create_connection((link.host, link.port)) as client:
-            client.sendall(b"last words")
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(100) == b"last words"
-            assert client.recv(100) == b""
+        client.sendall(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b"last words"
+        assert client.recv(100) == b""
 
 
 def test_connections_share_the_rate() -> None:
@@ -128,18 +128,18 @@ def test_nothing_passes_during_a_cut_and_what_waited_comes_after() -> None:
     with (
         echo_server() as server,
         open_link(FAST, *server, check=False, implementation=PROXY) as link,
+        socket.create_connection((link.host, link.port)) as client,
     ):
-        with socket.create_connection((link.host, link.port)) as client:
-            client.sendall(b"before")
-            assert client.recv(100) == b"before"
-            link.cut(Way.UP)
-            client.sendall(b"during")
-            client.settimeout(0.3)
-            with pytest.raises(TimeoutError):
-                client.recv(100)
-            link.restore()
-            client.settimeout(10)
-            assert client.recv(100) == b"during"
+        client.sendall(b"before")
+        assert client.recv(100) == b"before"
+        link.cut(Way.UP)
+        client.sendall(b"during")
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        link.restore()
+        client.settimeout(10)
+        assert client.recv(100) == b"during"
 
 
 def test_one_way_cut_lets_the_other_way_pass() -> None:
@@ -189,12 +189,15 @@ def test_outages_come_by_themselves_and_end() -> None:
 
 def test_a_server_behind_the_link_is_reached_through_it() -> None:
     slow_down = LinkProfile(name="slow", title="slow", down=Direction(delay_ms=80))
-    with echo_server() as server, open_link(slow_down, "127.0.0.1", 1, check=False) as link:
-        with socket.create_connection(link.expose(server.port)) as client:
-            asked = time.monotonic()
-            client.sendall(b"?")
-            client.recv(1)
-            assert time.monotonic() - asked > 0.08
+    with (
+        echo_server() as server,
+        open_link(slow_down, "127.0.0.1", 1, check=False) as link,
+        socket.create_connection(link.expose(server.port)) as client,
+    ):
+        asked = time.monotonic()
+        client.sendall(b"?")
+        client.recv(1)
+        assert time.monotonic() - asked > 0.08
 
 
 def test_a_lossy_profile_is_refused_by_name() -> None:
