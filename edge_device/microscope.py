@@ -20,7 +20,7 @@ from edge_device.capture import Pipeline, Prepared, PreviewPicture
 from edge_device.orders import Order
 from edge_device.outbox.limits import Excess, excess, room
 from edge_device.owed import Owed
-from edge_device.schedule import Schedule
+from edge_device.schedule import open_schedule
 from edge_device.settings import EdgeSettings
 from service_runtime.boot import monotonic_ns, monotonic_s
 from service_runtime.log import get_log
@@ -63,7 +63,7 @@ class Microscope:
         self._is_stopping = False
         self._orders: deque[Order] = deque()
         self._wake = asyncio.Event()
-        self._schedule = Schedule(settings.camera.rate_per_s)
+        self._schedule = open_schedule(settings.camera.rate_per_s, settings.camera.planned)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="capture")
         self._busy_since_s: float | None = None
         self._stuck_s = max(_STUCK_S, 2 * getattr(settings.camera, "timeout_s", 0.0))
@@ -157,7 +157,7 @@ class Microscope:
             due = self._due_ns(order)
             now = monotonic_ns()
             if due is None or due > now:
-                await self._rest(_LOOK_S if due is None else (due - now) / 1e9)
+                await self._rest(self._schedule.look_s if due is None else (due - now) / 1e9)
                 continue
             taken = await self.on_thread(partial(self._take, due, order))
             if taken is Nothing.EVER:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edge_device.simulator.cell_types import DiagnosisClass
 from service_runtime.settings import Settings
@@ -16,9 +16,18 @@ class _CameraSettings(Settings):
     trigger: Literal["schedule", "command"] = "schedule"
     #: Images a second, on a fixed schedule; as fast as it goes where it is not given.
     rate_per_s: float | None = Field(default=None, gt=0, le=10_000)
+    #: For load tests: a file of the times at which captures are due, nanoseconds of this machine's
+    #: monotonic clock, one a line. It may come later, and grow; there is no capture without a time.
+    planned: Path | None = None
     #: How many captures this device makes in all: those of earlier runs included where sources can
     #: be told again (files, simulated fields), of this run with a camera that looks at the world.
     count: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_one_schedule(self) -> Self:
+        if self.planned is not None and self.rate_per_s is not None:
+            raise ValueError("planned and rate_per_s are two schedules: give one")
+        return self
 
 
 class _SequenceSettings(_CameraSettings):
