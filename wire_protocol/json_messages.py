@@ -349,11 +349,17 @@ class TraceFragment(JsonMessage):
     boot_id: Hex128
     #: Stage name to monotonic nanoseconds of `boot_id`.
     stamps_ns: dict[str, int]
-    #: These stamps plus the offset are on the records store's monotonic clock, give or take the
-    #: error; empty where the clocks were never compared.
+    #: These stamps plus the offset are on the monotonic clock of the boot that the records store
+    #: runs in; all four are empty where the clocks were never compared.
+    records_boot_id: Hex128 | None = None
     clock_offset_ns: int | None = None
-    clock_error_ns: int | None = None
+    #: Give or take this much at `clock_at_ns`; each second between that and a stamp adds 50 us.
+    clock_error_ns: int | None = Field(default=None, ge=0)
+    #: When the clocks were compared, on our own.
+    clock_at_ns: int | None = None
+    #: Wall time when this was told, and the monotonic stamp of the same moment.
     wall: str = ""
+    told_ns: int | None = None
     clock_synced: bool = False
     size_bytes: int | None = None
 
