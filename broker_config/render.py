@@ -32,16 +32,20 @@ def render(
     *,
     root: str = DEFAULT_ROOT,
     autosave_s: int = 15,
+    data_folder: Path | None = None,
 ) -> RenderedBroker:
     """Writes mosquitto.conf, passwords and access.acl into `folder` (made if missing).
 
+    Mosquitto's own data is in `data` below it, or in a `data_folder` that exists where it runs.
     Raises ValueError for accounts that clash. The hashes are new each time; clients see nothing of it.
     """
     check_accounts(accounts)
     folder = folder.resolve()
-    data_folder = folder / "data"
-    data_folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
+    if data_folder is None:
+        data_folder = folder / "data"
+        data_folder.mkdir(exist_ok=True)
     rendered = RenderedBroker(
         listener,
         folder / "mosquitto.conf",

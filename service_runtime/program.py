@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 
+from service_runtime.heartbeat import heart_beats
 from service_runtime.mqtt_types import FatalMqttError
 from service_runtime.settings import SettingsError
 from service_runtime.signals import stop_on_signals
@@ -34,7 +35,7 @@ def run_program(
     expected: tuple[type[Exception], ...] = (SettingsError, FatalMqttError, *known)
 
     async def with_signals() -> None:
-        with stop_on_signals() as stop:
+        with stop_on_signals() as stop, heart_beats():
             await main(stop)
 
     try:
