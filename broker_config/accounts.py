@@ -9,7 +9,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from wire_protocol.access import RULES, Access, Role, rule_filter
+from wire_protocol.access import (
+    BROKER_COUNTERS,
+    READS_BROKER_COUNTERS,
+    RULES,
+    Access,
+    Role,
+    rule_filter,
+)
 from wire_protocol.ids import LEVEL_PATTERN
 from wire_protocol.topics import Topics
 
@@ -89,4 +96,6 @@ def access_lines(accounts: Sequence[Account], topics: Topics) -> str:
         for rule in RULES[account.role]:
             word = "write" if rule.access is Access.PUBLISH else "read"
             lines.append(f"topic {word} {rule_filter(topics, rule, account.identity())}")
+        if account.role in READS_BROKER_COUNTERS:
+            lines.append(f"topic read {BROKER_COUNTERS}")
     return "\n".join(lines) + "\n"

@@ -24,6 +24,7 @@ RECORDS = "records"
 HEMATOLOGIST = "hematologist"
 OPERATOR = "operator"
 ENGINEER = "engineer"
+METRICS = "metrics"
 
 
 def edge_username(device: str) -> str:
@@ -45,6 +46,7 @@ def local_accounts(site: str, devices: Sequence[str]) -> list[Account]:
         Account(Role.WORKER, WORKER, new_password()),
         Account(Role.RECORDS, RECORDS, new_password()),
         Account(Role.ENGINEER, ENGINEER, new_password()),
+        Account(Role.METRICS, METRICS, new_password()),
     ]
     return edges + people + programs
 

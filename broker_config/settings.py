@@ -8,7 +8,15 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from broker_config.accounts import Account, new_password
-from broker_config.local import ENGINEER, HEMATOLOGIST, OPERATOR, RECORDS, WORKER, edge_username
+from broker_config.local import (
+    ENGINEER,
+    HEMATOLOGIST,
+    METRICS,
+    OPERATOR,
+    RECORDS,
+    WORKER,
+    edge_username,
+)
 from broker_config.template import Listener
 from service_runtime.broker_settings import DEFAULT_PORT, Root
 from service_runtime.private_files import write_private
@@ -68,6 +76,7 @@ def _local_accounts() -> tuple[AccountSettings, ...]:
         AccountSettings(role=Role.HEMATOLOGIST, username=HEMATOLOGIST, site=site),
         AccountSettings(role=Role.OPERATOR, username=OPERATOR, site=site),
         AccountSettings(role=Role.ENGINEER, username=ENGINEER),
+        AccountSettings(role=Role.METRICS, username=METRICS),
     )
 
 
@@ -75,6 +84,8 @@ class BrokerServerSettings(Settings):
     """broker.toml; without it: loopback, one device "scope-1" of the site "lab", each role once."""
 
     folder: Path = Path("var/broker")
+    #: Where Mosquitto keeps its own data; `data` in the folder where it is not given.
+    data_folder: Path | None = None
     root: Root = DEFAULT_ROOT
     #: Seconds between saves of retained messages and kept sessions; 5 to 30 are measured to hold.
     autosave_s: int = Field(default=15, ge=1, le=1800)

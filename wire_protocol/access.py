@@ -18,6 +18,7 @@ class Role(StrEnum):
     HEMATOLOGIST = "hematologist"
     OPERATOR = "operator"
     ENGINEER = "engineer"
+    METRICS = "metrics"
 
 
 class Access(StrEnum):
@@ -74,6 +75,7 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _publish(Kind.THUMBNAIL),
         _publish(Kind.TRACE),
         _publish(Kind.WORKER_STATUS),
+        _publish(Kind.WORKER_HEALTH),
         _publish(Kind.CLOCK, peer=RECORDS),
         _read(Kind.OFFER),
         _read(Kind.INGEST),
@@ -129,9 +131,22 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _read(Kind.DEVICE_STATUS),
         _read(Kind.DEVICE_HEALTH),
         _read(Kind.WORKER_STATUS),
+        _read(Kind.WORKER_HEALTH),
+        _read(Kind.RECORDS_STATUS),
+    ),
+    Role.METRICS: (
+        _read(Kind.TRACE),
+        _read(Kind.DEVICE_STATUS),
+        _read(Kind.DEVICE_HEALTH),
+        _read(Kind.WORKER_STATUS),
+        _read(Kind.WORKER_HEALTH),
         _read(Kind.RECORDS_STATUS),
     ),
 }
+
+#: The broker's own counters: Mosquitto's topics, not below our root. They name no person.
+BROKER_COUNTERS: Final = "$SYS/broker/#"
+READS_BROKER_COUNTERS: Final = frozenset({Role.ENGINEER, Role.METRICS})
 
 
 def rule_filter(topics: Topics, rule: Rule, identity: dict[str, str]) -> str:

@@ -72,6 +72,7 @@ CHANNELS: Final[dict[Kind, Channel]] = {
     Kind.REPORT: Channel((j.JsonMessage,), 1, "After a person has signed."),
     Kind.TRACE: Channel((j.TraceFragment,), 0, "One program's stamps of one image."),
     Kind.WORKER_STATUS: Channel((j.Status,), 1, "Will with expiry.", True),
+    Kind.WORKER_HEALTH: Channel((j.WorkerHealth,), 0, "Its counters, every 10 s."),
     Kind.RECORDS_STATUS: Channel((j.Status,), 1, "Will with expiry; has the store_id.", True),
     Kind.CLOCK: Channel((m.ClockRequest, m.ClockReply), 0, "Four timestamps."),
 }

@@ -191,6 +191,20 @@ class Health(JsonMessage):
     software: str = ""
 
 
+class WorkerHealth(JsonMessage):
+    """A worker's account of itself, every 10 s: what it counted since it started."""
+
+    SCHEMA = "hemowire.worker_health"
+
+    worker: Level
+    bundle: str
+    engine: str
+    uptime_s: float = Field(ge=0)
+    memory_bytes: int | None = Field(default=None, ge=0)
+    #: Name of what was counted to how often; a name that is absent was never counted.
+    counts: dict[str, int] = Field(default={}, max_length=64)
+
+
 class Reason(StrEnum):
     """Why there is no answer; the closed list of DIAGNOSIS.md and of refusals."""
 
@@ -389,6 +403,7 @@ class Reply(JsonMessage):
 JSON_MESSAGES: Final[tuple[type[JsonMessage], ...]] = (
     Status,
     Health,
+    WorkerHealth,
     Rejection,
     Refile,
     Diagnosis,

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     REPORT = "report"
     TRACE = "trace"
     WORKER_STATUS = "worker_status"
+    WORKER_HEALTH = "worker_health"
     RECORDS_STATUS = "records_status"
     CLOCK = "clock"
 
@@ -64,6 +65,7 @@ PATHS: Final[dict[Kind, str]] = {
     Kind.REPORT: "report/{site}",
     Kind.TRACE: "trace/{program}",
     Kind.WORKER_STATUS: "worker/{worker}/status",
+    Kind.WORKER_HEALTH: "worker/{worker}/health",
     Kind.RECORDS_STATUS: "records/status",
     Kind.CLOCK: "clock/{peer}",
 }

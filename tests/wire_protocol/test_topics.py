@@ -70,7 +70,7 @@ def test_a_malformed_level_is_refused_by_name(value: str) -> None:
         "hemowire/v1/transfer/d/x",
         "hemowire/v1/transfer/d e",
         "hemowire/v1/device/s/d/other",
-        "hemowire/v1/worker/w/health",
+        "hemowire/v1/worker/w/wealth",
         "hemowire/v1/records/other",
         "hemowire/v1x/transfer/d",
         "x/hemowire/v1/transfer/d",
