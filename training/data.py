@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from cloud_worker.decode import decode
 from cloud_worker.refusal import Refusal
 
-SERVED_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+SERVED_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+IMAGE_SUFFIXES = SERVED_SUFFIXES | {".bmp", ".tif", ".tiff"}
 MANIFEST_NAMES = ("manifest.csv", "index.csv")
 GROUP_COLUMNS = ("group", "patient", "slide", "near_duplicate_group")
 
@@ -101,7 +101,7 @@ def join_identical(samples: Sequence[Sample]) -> list[Sample]:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """RGB uint8 H,W,3; DataError names a file that is missing, truncated or no image.
 
-    JPEG and PNG go through the decoder that serves; data sets may hold BMP and TIFF as well.
+    JPEG, PNG and WebP go through the decoder that serves; data sets may hold BMP and TIFF as well.
     """
     try:
         data = path.read_bytes()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.data import DataError, Sample, join_identical, read_data_set
+from training.data import IMAGE_SUFFIXES, DataError, Sample, join_identical, read_data_set
 
 REAL_DATA = os.environ.get("HEMOWIRE_REAL_DATA")
 
@@ -32,6 +32,12 @@ def test_a_folder_per_class_is_read_with_a_group_per_image(folder: Path) -> None
     assert [sample.label for sample in samples] == ["a", "a", "b"]
     assert len({sample.group for sample in samples}) == 3
     assert all(len(sample.sha256) == 64 and sample.um_per_px == 0.3 for sample in samples)
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_kind_of_file_that_a_device_takes_is_read(tmp_path: Path, suffix: str) -> None:
+    write_image(tmp_path / "a" / f"0{suffix}", 0)
+    assert [s.label for s in read_data_set(tmp_path, ["a"], um_per_px=0.3)] == ["a"]
 
 
 def test_a_manifest_gives_groups_and_scale(folder: Path) -> None:

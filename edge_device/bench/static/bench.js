@@ -1,4 +1,5 @@
-// The page at the microscope: draws the device's state and passes wishes on; it knows nothing by itself.
+// The page at the microscope: draws the state of the device and passes wishes on; it knows nothing by itself. One
+// file, since all of it redraws from the same state: parts that stand alone are modules beside it.
 import { caseField, caseWord, checkCase, drawStrip, showCapture } from "./captures.js";
 import { follow, showPreview } from "./device.js";
 import { confirm, h, isOpen, open } from "./dialogs.js";
