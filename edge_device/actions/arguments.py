@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from wire_protocol.ids import ImageId, Operator
 from wire_protocol.machine_io import OutboxState
@@ -77,11 +77,24 @@ class SetQuality(Arguments):
 
 
 class Calibrate(Arguments):
-    """Pictures in the outbox that are good, and bad ones; or the last calibration taken back."""
+    """Pictures in the outbox: good and bad ones for the limits, red cells or a micrometer for the
+    scale; or the last calibration taken back; nothing at all reads its file again."""
 
     good: Annotated[ImageIds, Field(max_length=100)] = ()
     bad: Annotated[ImageIds, Field(max_length=100)] = ()
+    red_cells: Annotated[ImageIds, Field(max_length=100)] = ()
+    micrometer: ImageId | None = None
+    #: Between the micrometer's nearest lines.
+    division_um: float = Field(default=10.0, gt=0, le=10_000, allow_inf_nan=False)
     undo: bool = False
+
+    @model_validator(mode="after")
+    def _is_one_wish(self) -> Self:
+        if self.red_cells and self.micrometer is not None:
+            raise ValueError("red_cells and micrometer both give the scale: choose one")
+        if self.undo and (self.good or self.bad or self.red_cells or self.micrometer is not None):
+            raise ValueError("undo and learning from pictures are two things: do one at a time")
+        return self
 
 
 class OutboxList(Arguments):

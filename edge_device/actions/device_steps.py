@@ -8,19 +8,29 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge_device.actions import arguments
 from edge_device.actions.instruments import ActionFailedError, Instruments
 from edge_device.calibration import (
-    Calibration,
+    MeasuredScale,
+    effective_scale,
     load_calibration,
     save_calibration,
     undo_calibration,
 )
-from edge_device.calibration.limits import calibrate_limits
+from edge_device.calibration.making import (
+    Material,
+    next_calibration,
+    red_cells_of,
+    scale_of_fields,
+    scale_to_score_at,
+)
+from edge_device.calibration.micrometer import scale_of_micrometer
 from edge_device.flat_field import FlatField
 from edge_device.gate import Scores, measure
 from edge_device.outbox import DamagedError
+from edge_device.outbox.rows import OutboxRow
 from service_runtime.boot import wall_time
 
 
@@ -30,42 +40,68 @@ async def report(on: Instruments, _none: arguments.Nothing, _operator: str) -> d
 
 
 async def calibrate(on: Instruments, wanted: arguments.Calibrate, operator: str) -> dict[str, Any]:
-    """Learns the gate's limits from pictures of this outbox that a person calls good or bad; takes
-    the last calibration back; or, without arguments, reads the file again."""
+    """Learns the gate's limits from pictures of this outbox that a person calls good or bad, and
+    the scale from its red cells or a micrometer; takes the last calibration back; or, without
+    arguments, reads the file again."""
     folder = on.settings.data_dir
+    scale = await _measured_scale(on, wanted)
     if wanted.undo:
         calibration = await on.disk.call(lambda _outbox: undo_calibration(folder))
-    elif wanted.good or wanted.bad:
-        good = [await _scores_of(on, image_id) for image_id in wanted.good]
-        bad = [await _scores_of(on, image_id) for image_id in wanted.bad]
-        limits = calibrate_limits(good, bad, on.settings.gate, bad_names=wanted.bad)
-        before = on.pipeline.calibration
-        calibration = Calibration(
-            version=1 if before is None else before.version + 1,
-            made_at=wall_time(),
+    elif wanted.good or wanted.bad or scale is not None:
+        before, setting = on.pipeline.calibration, on.settings.um_per_px
+        at = scale_to_score_at(before, scale, setting)
+        made = next_calibration(
+            before,
+            Material(
+                good={image_id: await _scores_of(on, image_id, at) for image_id in wanted.good},
+                bad={image_id: await _scores_of(on, image_id, at) for image_id in wanted.bad},
+                scale=scale,
+                um_per_px_setting=setting,
+            ),
+            on.settings.gate,
             operator=operator,
-            good_frames=len(good),
-            bad_frames=len(bad),
-            limits=limits,
-            scale=None if before is None else before.scale,
+            made_at=wall_time(),
         )
-        made = calibration
         await on.disk.call(lambda _outbox: save_calibration(folder, made))
+        calibration = made
     else:
         calibration = await on.disk.call(lambda _outbox: load_calibration(folder))
     on.pipeline.recalibrate(calibration)
     version = 0 if calibration is None else calibration.version
     await on.audit("calibrate", operator, version=version, good=wanted.good, bad=wanted.bad)
     learned = {} if calibration is None else calibration.limits
+    measured = None if calibration is None else calibration.scale
     return {
         "version": version,
         "limits": {name: limit.model_dump(mode="json") for name, limit in learned.items()},
         "gate": on.pipeline.gate.model_dump(mode="json"),
+        "scale": {} if measured is None else measured.model_dump(mode="json"),
+        # What holds: edge.toml wins.
+        "um_per_px": effective_scale(on.settings.um_per_px, calibration),
     }
 
 
-async def _scores_of(on: Instruments, image_id: str) -> Scores:
-    """The scores of a picture whose bytes are still here, as the gate sees it now."""
+async def _measured_scale(on: Instruments, wanted: arguments.Calibrate) -> MeasuredScale | None:
+    """Of the pictures that were named for it; None where none were."""
+    if wanted.micrometer is not None:
+        bgr, _row = await _picture(on, wanted.micrometer)
+        return await asyncio.to_thread(scale_of_micrometer, bgr, wanted.division_um)
+    fields = []
+    for image_id in wanted.red_cells:
+        bgr, _row = await _picture(on, image_id)
+        fields.append(await asyncio.to_thread(red_cells_of, bgr))
+    return scale_of_fields(fields) if fields else None
+
+
+async def _scores_of(on: Instruments, image_id: str, um_per_px: float | None) -> Scores:
+    """The scores of a picture as the gate sees it from now on; of a camera that says its own scale
+    at that."""
+    bgr, row = await _picture(on, image_id)
+    return await asyncio.to_thread(measure, bgr, um_per_px or row.um_per_px)
+
+
+async def _picture(on: Instruments, image_id: str) -> tuple[npt.NDArray[np.uint8], OutboxRow]:
+    """A picture whose bytes are still here, and its row."""
     try:
         row, data = await on.disk.call(lambda outbox: (outbox.row(image_id), outbox.read(image_id)))
     except KeyError:
@@ -75,7 +111,7 @@ async def _scores_of(on: Instruments, image_id: str) -> Scores:
     bgr = await asyncio.to_thread(cv2.imdecode, np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ActionFailedError(f"image {image_id} cannot be read as an image")
-    return await asyncio.to_thread(measure, np.asarray(bgr, np.uint8), row.um_per_px)
+    return np.asarray(bgr, np.uint8), row
 
 
 async def flat_field_undo(

@@ -1,4 +1,4 @@
-"""Makes a device's next calibration from frames and scale pictures; it writes nothing and keeps what it is not given.
+"""Makes a device's next calibration from scores and scale pictures; it touches no file and keeps what it is not given.
 
 Frames are scored at the scale that will hold. Limits that were learned at another scale mean
 something else at the new one: where the scale changes and no frames come with it, they are dropped.
@@ -6,24 +6,27 @@ something else at the new one: where the scale changes and no frames come with i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge_device.calibration.limits import calibrate_limits
-from edge_device.calibration.scale import ScaleUnknownError, estimate_um_per_px
+from edge_device.calibration.scale import ScaleEstimate, ScaleUnknownError, estimate_um_per_px
 from edge_device.calibration.stored import (
     Calibration,
     CalibrationError,
     LearnedLimit,
     MeasuredScale,
+    effective_gate,
     effective_scale,
 )
-from edge_device.gate.scores import measure
+from edge_device.gate.scores import Scores
 from edge_device.gate.settings import GateSettings
+from edge_device.gate.verdict import judge
 
 Image = npt.NDArray[np.uint8]
 
@@ -35,13 +38,32 @@ _SAME_SCALE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a calibration is made from; frames by their names, as people will read them."""
+    """What a calibration is made from; scores by the frames' names, as people will read them."""
 
-    good: Mapping[str, Image] = field(default_factory=dict)
-    bad: Mapping[str, Image] = field(default_factory=dict)
+    good: Mapping[str, Scores] = field(default_factory=dict)
+    bad: Mapping[str, Scores] = field(default_factory=dict)
     scale: MeasuredScale | None = None
     #: What edge.toml says of the scale; it wins.
-    um_per_px_setting: float | None = None
+    um_per_px_setting: float | Literal["estimate"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Frames that the limits which hold now judge otherwise than the person who gave them."""
+
+    good_refused: tuple[str, ...]
+    bad_passed: tuple[str, ...]
+
+
+def scale_to_score_at(
+    before: Calibration | None,
+    measured: MeasuredScale | None,
+    setting: float | Literal["estimate"] | None,
+) -> float | None:
+    """um per pixel that will hold after this calibration; None where it is not known beforehand."""
+    scale = measured or (None if before is None else before.scale)
+    holds = effective_scale(setting, Calibration(version=1, scale=scale))
+    return holds if isinstance(holds, float) else None
 
 
 def next_calibration(
@@ -57,12 +79,9 @@ def next_calibration(
     limits: Mapping[str, LearnedLimit] = {} if before is None else before.limits
     good, bad = len(material.good), len(material.bad)
     if good or bad:
-        probe = Calibration(version=1, scale=scale)
-        at = effective_scale(material.um_per_px_setting, probe)
-        um_per_px = at if isinstance(at, float) else None
         limits = calibrate_limits(
-            [measure(image, um_per_px) for image in material.good.values()],
-            [measure(image, um_per_px) for image in material.bad.values()],
+            list(material.good.values()),
+            list(material.bad.values()),
             defaults,
             bad_names=list(material.bad),
         )
@@ -81,24 +100,42 @@ def next_calibration(
     )
 
 
-def scale_of_red_cells(images: Sequence[Image]) -> MeasuredScale:
-    """The scale from fields of red cells (7.2 um): the median field, with the fields' spread.
+def check(material: Material, settings: GateSettings, calibration: Calibration) -> Check:
+    """Whether the limits that hold, edge.toml's among them, tell the given frames apart."""
+    limits = effective_gate(settings, calibration)
+
+    def refused(scores: Scores) -> bool:
+        return judge(scores, limits).refusal is not None
+
+    return Check(
+        tuple(name for name, scores in material.good.items() if refused(scores)),
+        tuple(name for name, scores in material.bad.items() if not refused(scores)),
+    )
+
+
+def red_cells_of(bgr: Image) -> ScaleEstimate | ScaleUnknownError:
+    """What one field says of the scale, or why it says nothing."""
+    try:
+        return estimate_um_per_px(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
+    except ScaleUnknownError as error:
+        return error
+
+
+def scale_of_red_cells(images: Iterable[Image]) -> MeasuredScale:
+    """The scale from fields of red cells (7.2 um): the median field, with the fields' spread."""
+    return scale_of_fields([red_cells_of(image) for image in images])
+
+
+def scale_of_fields(fields: Sequence[ScaleEstimate | ScaleUnknownError]) -> MeasuredScale:
+    """The median field; fields that say nothing are left out.
 
     Raises CalibrationError where too few fields show red cells or they disagree.
     """
-    found, cells, spreads, reasons = [], 0, [], []
-    for image in images:
-        try:
-            rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-            estimate = estimate_um_per_px(rgb)
-        except ScaleUnknownError as error:
-            reasons.append(str(error))
-            continue
-        found.append(estimate.um_per_px)
-        spreads.append(estimate.spread)
-        cells += estimate.red_cells
-    if not found:
-        raise CalibrationError(f"no field shows clear red cells: {'; '.join(reasons[:3])}")
+    clear = [each for each in fields if isinstance(each, ScaleEstimate)]
+    if not clear:
+        reasons = dict.fromkeys(str(each) for each in fields)
+        raise CalibrationError(f"no field shows clear red cells: {'; '.join(list(reasons)[:3])}")
+    found = [each.um_per_px for each in clear]
     middle = float(np.median(found))
     low, high = np.percentile(found, (25, 75))
     between = float((high - low) / 2 / middle)
@@ -106,10 +143,15 @@ def scale_of_red_cells(images: Sequence[Image]) -> MeasuredScale:
         raise CalibrationError(
             f"the fields disagree: {min(found):.3f} to {max(found):.3f} um per pixel, half of them"
             f" within {between:.0%}, at most {LARGEST_DISAGREEMENT:.0%} allowed."
-            " Were all taken with one objective?"
+            " Were all taken with one objective, and in focus?"
         )
-    spread = max(between, float(np.median(spreads)))
-    return MeasuredScale(um_per_px=middle, spread=spread, source="red_cells", count=cells)
+    return MeasuredScale(
+        um_per_px=middle,
+        spread=max(between, float(np.median([each.spread for each in clear]))),
+        source="red_cells",
+        count=sum(each.red_cells for each in clear),
+        pictures=len(clear),
+    )
 
 
 def _is_same(one: MeasuredScale | None, other: MeasuredScale | None) -> bool:

@@ -33,6 +33,8 @@ class MeasuredScale(Settings):
     source: Literal["micrometer", "red_cells"]
     #: Divisions or red cells that were measured.
     count: int = Field(ge=1)
+    #: In so many pictures.
+    pictures: int = Field(default=1, ge=1)
 
 
 class LearnedLimit(Settings):

@@ -24,10 +24,38 @@ export function askQuality(state, act) {
   ]);
 }
 
-export function askCalibrate(act) {
+const CALLED = ["not used", "good", "bad"];
+
+/** Asks which of the last captures are good and which bad: the gate's limits are learned from them, and the scale from
+ *  the red cells of the good ones. */
+export async function askCalibrate(act) {
+  const state = await (await fetch("/state")).json();
+  const shown = state.captures.filter((capture) => capture.has_picture);
+  const called = new Map();
+  const taken = (word) => [...called].filter(([, now]) => now === word).map(([id]) => id);
+  const tiles = shown.map((capture) => {
+    const word = h("span", { className: "thumb-words" }, `${capture.seq}: not used`);
+    const image = h("img", { src: `/captures/${capture.image_id}.jpg`, alt: `Capture ${capture.seq}` });
+    const tile = h("button", { type: "button", className: "thumb" }, h("span", { className: "thumb-picture" }, image), word);
+    tile.onclick = () => {
+      const next = CALLED[(CALLED.indexOf(called.get(capture.image_id) ?? CALLED[0]) + 1) % CALLED.length];
+      called.set(capture.image_id, next);
+      word.textContent = `${capture.seq}: ${next}`;
+      tile.dataset.judged = { good: "passed", bad: "refused" }[next] ?? "";
+    };
+    return tile;
+  });
+  const few = (word) => `${taken(word).length} called ${word}`;
   open("Calibrate", [
-    h("p", {}, "The device measures the field that it sees now. Put a sharp, well lit field with cells under the microscope first."),
-  ], [["Calibrate", () => act("calibrate", {}), "danger"]]);
+    h("p", {}, "Touch a capture to call it good, again to call it bad. Three of each teach the gate's limits; the red cells of good ones, in focus, give the scale."),
+    tiles.length ? h("div", { className: "choices tiles" }, ...tiles) : h("p", {}, "No capture to learn from yet: take three good ones and three bad ones first."),
+  ], [
+    ["Undo the last", () => act("calibrate", { undo: true }), "danger"],
+    ["Set scale", () => (taken("good").length ? act("calibrate", { red_cells: taken("good").join(",") }) : "Call the captures good whose red cells count.")],
+    ["Learn limits", () => (taken("good").length < 3 || taken("bad").length < 3
+      ? `${few("good")}, ${few("bad")}: at least 3 of each needed.`
+      : act("calibrate", { good: taken("good").join(","), bad: taken("bad").join(",") })), "first"],
+  ], { wide: true });
 }
 
 export async function showReport(wish) {

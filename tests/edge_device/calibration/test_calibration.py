@@ -89,8 +89,8 @@ def test_limits_learned_from_frames_pass_other_good_ones_and_refuse_other_bad_on
     made = next_calibration(
         None,
         Material(
-            good={str(i): image for i, image in enumerate(fields[:3])},
-            bad={str(i): blurred(image) for i, image in enumerate(fields[:3])},
+            good={str(i): measure(image, 0.2) for i, image in enumerate(fields[:3])},
+            bad={str(i): measure(blurred(image), 0.2) for i, image in enumerate(fields[:3])},
             scale=scale(0.2),
         ),
         DEFAULTS,
