@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.links.link import Link
+from cloud_worker.engines.engine import Device, EngineKind, Precision
 from service_runtime.broker_settings import BrokerSettings
 
 
@@ -46,9 +47,9 @@ class Engine:
     """The network that the receiver runs on what it stored, as the worker's settings name it."""
 
     bundle: str | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
+    engine: EngineKind = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
     threads: int | None = None
     #: The scale of the images, without which the network has nothing to say.
     um_per_px: float = 0.25

@@ -115,11 +115,15 @@ class Link(Protocol):
     def port(self) -> int:
         """Its port there."""
 
+    @property
+    def inside_host(self) -> str:
+        """Where a server that runs behind the link listens, for `expose`."""
+
     def forward(self, target_host: str, target_port: int) -> Address:
         """Where a client behind the link finds another server, through the same link."""
 
     def expose(self, port: int) -> Address:
-        """Where others find a server that runs behind the link: 0.0.0.0 and this port there."""
+        """Where others find a server that runs behind the link, on `inside_host` and this port."""
 
     def command_prefix(self) -> list[str]:
         """What stands before the command of a program behind the link; empty where it needs none."""

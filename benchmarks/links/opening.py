@@ -64,6 +64,11 @@ class Direct:
         """The target's."""
         return self._target.port
 
+    @property
+    def inside_host(self) -> str:
+        """Loopback."""
+        return "127.0.0.1"
+
     def forward(self, target_host: str, target_port: int) -> Address:
         """The target itself."""
         return Address(target_host, target_port)

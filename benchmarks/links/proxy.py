@@ -91,6 +91,11 @@ class ProxyLink:
         """Its port there."""
         return self._address.port
 
+    @property
+    def inside_host(self) -> str:
+        """Loopback: both ends are on this machine."""
+        return HOST
+
     def forward(self, target_host: str, target_port: int) -> Address:
         """Where a client finds another server, through the same link."""
         return self._listen(Address(target_host, target_port), self._up, self._down)

@@ -1,0 +1,70 @@
+"""The two ends of a way as its programs run them; one module beside this one for each way."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.baselines.baseline import Engine, Facts, Method
+from benchmarks.baselines.storing import Keeper
+from service_runtime.broker_settings import BrokerSettings
+
+
+class EndSettings(BaseModel):
+    """What an end is told at its start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method
+    broker: BrokerSettings
+    site: str
+    device: str
+    #: The receiver's: where images are stored, on which address a server of its own listens.
+    folder: Path
+    listen_host: str = "127.0.0.1"
+    engine: Engine | None = None
+    #: The sender's: where the receiver's own server is found.
+    server_host: str = ""
+    server_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What sending one image took."""
+
+    sent_bytes: int
+    attempts: int
+    failure: str = ""
+
+
+class Sending(Protocol):
+    """The device's end."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Connected within this block."""
+
+    async def send(self, image: bytes) -> Sent:
+        """Sends one image, beside others; ends when this way believes that it arrived, or gives up."""
+
+
+class Receiving(Protocol):
+    """The other end; it gives each whole image to its Keeper."""
+
+    def running(self) -> AbstractAsyncContextManager[int]:
+        """Ready within this block, which is given the port of its own server, 0 where it has none."""
+
+
+class Way(Protocol):
+    """A module of a way."""
+
+    FACTS: Facts
+
+    def sending(self, settings: EndSettings) -> Sending:
+        """The device's end."""
+
+    def receiving(self, settings: EndSettings, keeper: Keeper) -> Receiving:
+        """The other end."""
