@@ -12,10 +12,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="a TOML file (broker.toml); see broker_config/")
     parser.add_argument("--port", type=int, help="the listener's port, instead of the file's")
     parser.add_argument("--folder", type=Path, help="the broker's folder, instead of the file's")
+    parser.add_argument(
+        "--render",
+        action="store_true",
+        help="write the folder and end: for a Mosquitto that somebody else starts",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs until SIGINT or SIGTERM: 0 after a clean stop, 1 if Mosquitto ended, 2 wrong settings."""
+    """Runs until SIGINT or SIGTERM: 0 after a clean stop, 1 if Mosquitto ended, 2 wrong settings.
+
+    With --render it ends with 0 once the files are written, and needs no Mosquitto.
+    """
     import asyncio
 
     from broker_config.locate import MosquittoMissingError
@@ -34,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
             settings.listener.listener(),
             root=settings.root,
             autosave_s=settings.autosave_s,
+            data_folder=settings.data_folder,
         )
+        if args.render:
+            print(f"wrote {rendered.config_file}, its passwords and its access rules")
+            return 0
         broker = BrokerProcess(rendered)
     except (SettingsError, MosquittoMissingError, OSError) as error:
         print(f"hemowire broker: {error}", file=sys.stderr)
