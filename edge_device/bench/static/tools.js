@@ -41,14 +41,14 @@ export async function askCalibrate(act) {
       const next = CALLED[(CALLED.indexOf(called.get(capture.image_id) ?? CALLED[0]) + 1) % CALLED.length];
       called.set(capture.image_id, next);
       word.textContent = `${capture.seq}: ${next}`;
-      tile.dataset.judged = { good: "passed", bad: "refused" }[next] ?? "";
+      tile.dataset.verdict = { good: "good", bad: "refused" }[next] ?? "none";
     };
     return tile;
   });
   const few = (word) => `${taken(word).length} called ${word}`;
   open("Calibrate", [
     h("p", {}, "Touch a capture to call it good, again to call it bad. Three of each teach the gate's limits; the red cells of good ones, in focus, give the scale."),
-    tiles.length ? h("div", { className: "choices tiles" }, ...tiles) : h("p", {}, "No capture to learn from yet: take three good ones and three bad ones first."),
+    tiles.length ? h("div", { className: "tiles" }, ...tiles) : h("p", {}, "No capture to learn from yet: take three good ones and three bad ones first."),
   ], [
     ["Undo the last", () => act("calibrate", { undo: true }), "danger"],
     ["Set scale", () => (taken("good").length ? act("calibrate", { red_cells: taken("good").join(",") }) : "Call the captures good whose red cells count.")],

@@ -257,6 +257,26 @@ def test_what_cannot_be_taken_back_is_asked_first(scene: Scene) -> None:
     assert scene.done() == [("restart", {}, "kim")]
 
 
+def test_captures_that_a_person_calls_good_or_bad_teach_the_gate(scene: Scene) -> None:
+    scene.open()
+    scene.click("calibrate")
+    scene.browser.until("document.querySelectorAll('.tiles .thumb').length >= 6")
+    scene.press("Learn limits")
+    scene.browser.until(
+        "document.getElementById('dialog-error').innerText === "
+        "'0 called good, 0 called bad: at least 3 of each needed.'"
+    )
+    scene.browser.run(
+        "[...document.querySelectorAll('.tiles .thumb')].slice(0, 6)"
+        ".forEach((tile, n) => { tile.click(); if (n > 2) tile.click(); })"
+    )
+    ids = [shown.image_id for shown in GOOD.captures if shown.has_picture]
+    scene.press("Learn limits")
+    [done] = scene.done()
+    wanted = {"good": ",".join(ids[:3]), "bad": ",".join(ids[3:6])}
+    assert done == ("calibrate", wanted, "kim")
+
+
 def test_an_agents_error_is_shown_where_the_eyes_are(scene: Scene) -> None:
     scene.bench.answer = LocalAnswer(False, error="the camera gave nothing")
     scene.open()
