@@ -18,6 +18,7 @@ from benchmarks.load.scenario import Scenario
 
 SCHEMA: Final = "hemowire.bench"
 VERSION: Final = 1
+ProgramKind = Literal["broker", "records", "worker", "edge", "watch", "bench", "baseline"]
 
 
 class Part(BaseModel):
@@ -49,7 +50,9 @@ class Engine(Part):
     engine: str
     precision: str = ""
     batch_size: int | None = None
-    #: Its own speed, measured by the worker at start with nothing else running.
+    #: Pieces of a field that the network sees; None where nothing is classified.
+    tiles_per_image: int | None = None
+    #: Its own speed, measured by the worker at start.
     images_per_s: float | None = None
 
 
@@ -132,11 +135,13 @@ class ProcessUse(Part):
     """One process over the load (from the first capture to the last record)."""
 
     name: str
-    program: Literal["broker", "records", "worker", "edge", "bench", "baseline"]
+    program: ProgramKind
     cpu_s: float
     #: Share of one core over that time.
     cpu_percent: float
     peak_rss_bytes: int
+    #: Just before the load.
+    rss_before_bytes: int | None = None
     #: Of files, as the kernel counts what reached or left the disk; None where it does not count.
     read_bytes: int | None = None
     written_bytes: int | None = None

@@ -17,6 +17,8 @@ from service_runtime.settings import Settings, load_settings
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 #: More captures than this in one repetition would not end in a sitting.
 MAX_CAPTURES = 200_000
+#: Their files lie on the disk twice, in the camera's folder and in outbox and archive.
+MAX_BYTES = 8 * 1024**3
 BaselineName = Literal["single", "base64", "http", "segments"]
 
 
@@ -44,10 +46,13 @@ class BurstArrivals(Settings):
 
 
 class ClosedArrivals(Settings):
-    """Closed loop: a device captures anew `think_s` after its image before was recorded."""
+    """Closed loop: a device captures anew as soon as one of its images was recorded."""
 
     kind: Literal["closed"]
-    think_s: float = Field(default=0.0, ge=0, le=60)
+    #: Images of one device that are on their way.
+    in_flight: int = Field(default=1, ge=1, le=64)
+    #: Captures of one device in all; the load ends with them where they do not last.
+    images: int = Field(default=200, ge=1, le=5000)
 
 
 Arrivals = Annotated[
@@ -90,14 +95,19 @@ class ImageSettings(Settings):
     size_bytes: int = Field(default=850_000, ge=8_000, le=48 * 1024**2)
     #: Different fields to take in turn; every capture still has bytes of its own.
     distinct: int = Field(default=4, ge=1, le=64)
-    #: Of the rendered pixels; coarser ones are one tile for the network.
+    #: Of the rendered pixels.
     um_per_px: float = Field(default=0.2, gt=0.02, le=2)
+    #: false: the scale is withheld, so that the worker refuses each image when it has decoded it
+    #: and no engine runs: what the path costs by itself.
+    classified: bool = True
 
 
 class LinkSettings(Settings):
-    """Link profiles by name, of every device and of every worker; "loopback" is none at all."""
+    """Profiles of benchmarks/links by name; "loopback" is no link at all."""
 
+    #: One link that all devices share.
     device: str = Field(default="loopback", min_length=1)
+    #: One link that all workers share.
     worker: str = Field(default="loopback", min_length=1)
 
 
@@ -112,6 +122,7 @@ class WorkerSettings(Settings):
     threads: int | None = Field(default=None, ge=1, le=1024)
     batch_size: int | None = Field(default=None, ge=1, le=1024)
     pool_bytes: int | None = Field(default=None, ge=1024**2)
+    decoded_images: int | None = Field(default=None, ge=1, le=1024)
 
 
 class StoreSettings(Settings):
@@ -164,6 +175,34 @@ class Scenario(Settings):
     baselines: tuple[BaselineName, ...] = ()
     sweep: SweepSettings | None = None
     targets: tuple[TargetSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _ends_in_a_sitting(self) -> Scenario:
+        if self.most_captures > MAX_CAPTURES:
+            raise ValueError(
+                f"arrivals, devices and phases make {self.most_captures} captures a repetition, "
+                f"at most {MAX_CAPTURES} allowed"
+            )
+        if self.most_captures * self.images.size_bytes > MAX_BYTES:
+            raise ValueError(
+                f"{self.most_captures} captures of {self.images.size_bytes} bytes are "
+                f"{self.most_captures * self.images.size_bytes} bytes a repetition, "
+                f"at most {MAX_BYTES} allowed"
+            )
+        if self.sweep is not None and self.arrivals.kind not in ("fixed", "poisson"):
+            raise ValueError("sweep needs arrivals of kind fixed or poisson: those have a rate")
+        return self
+
+    @property
+    def most_captures(self) -> int:
+        """Captures of one repetition, near enough for bounds and for making images."""
+        match self.arrivals:
+            case FixedArrivals(rate_per_s=rate) | PoissonArrivals(rate_per_s=rate):
+                return round(rate * self.phases.load_s)
+            case BurstArrivals(size=size, every_s=every_s):
+                return self.devices.count * size * max(1, int(self.phases.load_s / every_s))
+            case ClosedArrivals(images=images):
+                return self.devices.count * images
 
 
 def load_scenario(path: Path) -> Scenario:

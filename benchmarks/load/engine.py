@@ -1,0 +1,32 @@
+"""What the worker's engine can do by itself, in images of the load; the worker measured it at its start."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from benchmarks.load.pictures import Picture
+from benchmarks.load.result import Engine
+from benchmarks.load.scenario import Scenario
+from cloud_worker.models.bundle import default_bundle, load_bundle
+from cloud_worker.preprocess import Prepared, prepare
+from wire_protocol.json_messages import Status
+
+
+def engine_of(scenario: Scenario, worker: Status, picture: Picture) -> Engine:
+    """The engine of a worker that is online; it counts tiles a second, a field may be several."""
+    name = scenario.worker.bundle
+    bundle = default_bundle() if name is None else load_bundle(name)
+    tiles = None
+    if scenario.images.classified:
+        rgb = np.asarray(cv2.cvtColor(picture.bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        prepared = prepare(rgb, scenario.images.um_per_px, bundle.card.preprocessing)
+        tiles = prepared.count if isinstance(prepared, Prepared) else None
+    speed = worker.images_per_s
+    return Engine(
+        bundle=worker.bundle,
+        engine=worker.engine,
+        batch_size=scenario.worker.batch_size,
+        tiles_per_image=tiles,
+        images_per_s=None if speed is None or tiles is None else speed / tiles,
+    )

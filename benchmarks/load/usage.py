@@ -1,0 +1,96 @@
+"""What each process used during a load: CPU time, the most memory, bytes to and from the disk, by psutil."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.load.result import ProcessUse, ProgramKind
+from service_runtime.boot import monotonic_s
+
+_LOOK_EVERY_S = 0.2
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A process, what it had used before the load, and its last and largest figures."""
+
+    name: str
+    program: ProgramKind
+    process: psutil.Process
+    cpu_before_s: float
+    rss_before_bytes: int
+    io_before: tuple[int, int] | None
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+    io: tuple[int, int] | None = None
+
+
+class Usage:
+    """Looks at processes now and then from the moment it is made; what ended keeps its last figures."""
+
+    def __init__(self, processes: Mapping[str, tuple[ProgramKind, int]]) -> None:
+        self._watched = []
+        for name, (program, pid) in processes.items():
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                rss_bytes = process.memory_info().rss
+                one = _Watched(name, program, process, _cpu_s(process), rss_bytes, _io(process))
+                self._watched.append(one)
+        self._since_s = self._until_s = monotonic_s()
+        self.look()
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            self.look()
+
+    def look(self) -> None:
+        """Takes the figures of all that still run."""
+        self._until_s = monotonic_s()
+        for one in self._watched:
+            with suppress(psutil.NoSuchProcess), one.process.oneshot():
+                one.cpu_s = _cpu_s(one.process) - one.cpu_before_s
+                one.peak_rss_bytes = max(one.peak_rss_bytes, one.process.memory_info().rss)
+                one.io = _io(one.process)
+
+    def figures(self) -> tuple[ProcessUse, ...]:
+        """What each used since the start."""
+        took_s = max(self._until_s - self._since_s, 1e-9)
+        return tuple(
+            ProcessUse(
+                name=one.name,
+                program=one.program,
+                cpu_s=one.cpu_s,
+                cpu_percent=100 * one.cpu_s / took_s,
+                peak_rss_bytes=one.peak_rss_bytes,
+                rss_before_bytes=one.rss_before_bytes,
+                read_bytes=_since(one, 0),
+                written_bytes=_since(one, 1),
+            )
+            for one in self._watched
+        )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _io(process: psutil.Process) -> tuple[int, int] | None:
+    try:
+        counts = process.io_counters()
+    except (psutil.AccessDenied, psutil.NoSuchProcess, AttributeError, NotImplementedError):
+        return None
+    return int(counts.read_bytes), int(counts.write_bytes)
+
+
+def _since(one: _Watched, place: int) -> int | None:
+    if one.io is None or one.io_before is None:
+        return None
+    return one.io[place] - one.io_before[place]
