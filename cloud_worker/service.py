@@ -23,6 +23,7 @@ from cloud_worker.settings import BatchSettings, ModelSettings, WorkerSettings
 from cloud_worker.stamps import Stamps
 from cloud_worker.worker import Worker
 from service_runtime.boot import monotonic_s, new_attempt, new_id
+from service_runtime.clock_end import ClockEnd
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, Presence
@@ -61,7 +62,8 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     receiver = Receiver(
         worker=name, topics=topics, random64=new_attempt, settings=settings.transfer
     )
-    stamps = Stamps(name)
+    clock = ClockEnd(name, session, topics)
+    stamps = Stamps(name, clock.leg)
     inference = Inference(engine, _batch_limits(settings.batch, engine))
     with inference.running():
         async with asyncio.TaskGroup() as tasks:
@@ -88,7 +90,8 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
             worker.offers = Offers(name, session, topics, worker.intake, probe)
             running = [
                 tasks.create_task(session.run(), name="session"),
-                tasks.create_task(_follow(worker, session, status), name="messages"),
+                tasks.create_task(_follow(worker, session, status, clock), name="messages"),
+                tasks.create_task(clock.run(), name="clock"),
                 tasks.create_task(worker.offers.watch_archive(), name="archive watch"),
             ]
             try:
@@ -104,18 +107,21 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     log.info("stopped", **worker.counts, **worker.intake.dropped)
 
 
-async def _follow(worker: Worker, session: MqttSession, status: jm.Status) -> None:
+async def _follow(worker: Worker, session: MqttSession, status: jm.Status, clock: ClockEnd) -> None:
     """Everything that the broker says, in order."""
     in_a_row = 0
     async for event in session.events():
         match event:
             case Message():
-                worker.intake.receive(event)
+                if not clock.hear(event):
+                    worker.intake.receive(event)
             case Connected(limits=limits):
                 worker.publisher.connected()
                 await worker.offers.connected(limits, status)
+                await clock.connected()
             case Disconnected():
                 worker.publisher.disconnected()
+                clock.disconnected()
                 worker.intake.disconnected()
         in_a_row += 1
         if in_a_row % _MESSAGES_AT_ONCE == 0:

@@ -24,7 +24,7 @@ from dashboard.intake import KINDS, Intake
 from dashboard.refiles import RefileVerdict
 from dashboard.settings import RecordsSettings
 from dashboard.store import Asked, Committed, Filed, Judged, RecordsStore, Result, StoreAway, Work
-from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, new_id, wall_time
+from service_runtime.boot import boot_id, monotonic_ns, new_id, wall_time
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import (
@@ -37,9 +37,10 @@ from service_runtime.mqtt_types import (
     Subscription,
 )
 from service_runtime.session_roles import records_session
+from service_runtime.trace_fragments import fragment_of, own_leg
 from wire_protocol.codec import PeerError, encode
 from wire_protocol.json_messages import Presence as PresenceState
-from wire_protocol.json_messages import Refile, Status, TraceFragment
+from wire_protocol.json_messages import Refile, Status
 from wire_protocol.messages import ClockReply, ClockRequest, InquiryAnswer, Recorded, Refiled
 from wire_protocol.topics import RECORDS, Kind, Topics
 from wire_protocol.trace import Stage
@@ -362,17 +363,13 @@ class Records:
         self._session.send(self._topics.build(Kind.RECORDED, device=device), encode(answer), done)
 
     def _trace(self, image_id: str, attempt: str, recorded_ns: int) -> None:
-        fragment = TraceFragment(
-            program="records",
-            id=self._settings.name,
-            image_id=image_id,
-            attempt=attempt,
-            boot_id=boot_id(),
-            stamps_ns={Stage.RECORDED.value: recorded_ns},
-            clock_offset_ns=0,
-            clock_error_ns=0,
-            wall=wall_time(),
-            clock_synced=clock_is_synced(),
+        fragment = fragment_of(
+            "records",
+            self._settings.name,
+            image_id,
+            attempt,
+            stamps_ns={Stage.RECORDED: recorded_ns},
+            leg=own_leg(),
         )
         topic = self._topics.build(Kind.TRACE, program=self._settings.name)
         self._session.send(topic, fragment.to_bytes(), qos=0)

@@ -20,13 +20,15 @@ from rich.live import Live
 from dashboard.settings import WatchSettings
 from dashboard.watch_list import Entry, WatchList
 from dashboard.watch_screen import moved_line, plain_line, screen
-from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, monotonic_s, wall_time
+from service_runtime.boot import monotonic_ns, monotonic_s
+from service_runtime.clock_end import ClockEnd
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, MqttError, Subscription
 from service_runtime.session_roles import watch_session
+from service_runtime.trace_fragments import fragment_of
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import Diagnosis, Refile, TraceFragment, parse_json
+from wire_protocol.json_messages import Diagnosis, Refile, parse_json
 from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
@@ -51,6 +53,9 @@ class Watch:
         self._count = count
         self._topics = Topics(settings.broker.root)
         self._session = MqttSession(settings.broker, watch_session(settings.name))
+        account = settings.broker.username  # the access rules give it a clock and a trace topic
+        self._clock = ClockEnd(account, self._session, self._topics)
+        self._trace_topic = self._topics.build(Kind.TRACE, program=account)
         self._list = WatchList(settings.rows)
         self._link = "connecting"
         self._undrawn: list[tuple[Entry, Message]] = []
@@ -64,11 +69,12 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._session.run(), name="mqtt")
             group.create_task(self._receive(), name="receive")
+            clock = group.create_task(self._clock.run(), name="clock")
             drawing = group.create_task(self._draw(), name="draw") if self._is_live else None
             enough = group.create_task(self._finished.wait(), name="enough")
             stopped = group.create_task(stop.wait(), name="stop")
             await asyncio.wait((enough, stopped), return_when=asyncio.FIRST_COMPLETED)
-            for task in (enough, stopped, drawing):
+            for task in (enough, stopped, drawing, clock):
                 if task is not None:
                     task.cancel()
             await self._session.close()
@@ -91,10 +97,13 @@ class Watch:
                     with suppress(MqttError):
                         await self._session.subscribe([Subscription(topic) for topic in topics])
                         self._say("connected")
+                        await self._clock.connected()
                 case Disconnected(reason=reason):
+                    self._clock.disconnected()
                     self._say(f"NOT CONNECTED, trying again ({reason})")
                 case Message():
-                    self._take(event)
+                    if not self._clock.hear(event):
+                        self._take(event)
 
     def _say(self, link: str) -> None:
         self._link = link
@@ -184,15 +193,12 @@ class Watch:
 
     def _stamp(self, entry: Entry) -> None:
         """Tells when it was shown; the trace may be lost, it is a measurement."""
-        fragment = TraceFragment(
-            program="watch",
-            id=self._settings.name,
-            image_id=entry.message.image_id,
-            attempt=entry.message.attempt,
-            boot_id=boot_id(),
-            stamps_ns={Stage.SHOWN.value: monotonic_ns()},
-            wall=wall_time(),
-            clock_synced=clock_is_synced(),
+        fragment = fragment_of(
+            "watch",
+            self._settings.name,
+            entry.message.image_id,
+            entry.message.attempt,
+            stamps_ns={Stage.SHOWN: monotonic_ns()},
+            leg=self._clock.leg(),
         )
-        topic = self._topics.build(Kind.TRACE, program=self._settings.broker.username)
-        self._session.send(topic, fragment.to_bytes(), qos=0)
+        self._session.send(self._trace_topic, fragment.to_bytes(), qos=0)

@@ -119,6 +119,8 @@ class Incoming:
         if status is None:
             return
         online = status.state is Presence.ONLINE
+        if online:
+            self._clock.records_online(status.incarnation)
         self._refiling.records(online=online, store_id=status.store_id if online else "")
         if online and status.store_id:
             self._on_store(status.store_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from service_runtime.boot import boot_id, clock_is_synced, monotonic_ns, wall_time
+from service_runtime.boot import monotonic_ns
 from service_runtime.clock import ClockExchange
+from service_runtime.trace_fragments import fragment_of
 from wire_protocol.json_messages import TraceFragment
 from wire_protocol.trace import Stage
 
@@ -50,18 +51,13 @@ class Stamps:
 
     def _tell(self, image_id: str) -> None:
         attempt = self._attempts.get(image_id)
-        offset = self._clock.offset()
         self._publish(
-            TraceFragment(
-                program="edge",
-                id=self._device,
-                image_id=image_id,
-                attempt="" if attempt is None else f"{attempt:016x}",
-                boot_id=boot_id(),
-                stamps_ns={stage.value: at for stage, at in self._stamps[image_id].items()},
-                clock_offset_ns=None if offset is None else offset.offset_ns,
-                clock_error_ns=None if offset is None else offset.error_ns,
-                wall=wall_time(),
-                clock_synced=clock_is_synced(),
+            fragment_of(
+                "edge",
+                self._device,
+                image_id,
+                "" if attempt is None else f"{attempt:016x}",
+                stamps_ns=self._stamps[image_id],
+                leg=self._clock.leg(),
             )
         )

@@ -1,7 +1,8 @@
 """How far this machine's monotonic clock is from the records store's, by four timestamps; it sets no clock.
 
-`OffsetFilter` is pure. `ClockExchange` asks, four times at each connection and then now and then,
-through whatever `send` it is given; a program hands it the replies.
+`OffsetFilter` is pure. `ClockExchange` asks, four times at each connection and each time that the
+records store starts, and then now and then, through whatever `send` it is given; a program hands it
+the replies.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from service_runtime.boot import boot_id, monotonic_ns
+from wire_protocol.clock_legs import DRIFT_NS_PER_S, ClockLeg
 from wire_protocol.codec import decode, encode
 from wire_protocol.messages import ClockReply, ClockRequest
 
-#: Exchanges that the best one is chosen from; at one a minute the choice is at most minutes old.
-KEPT = 8
-#: Two quartz clocks drift apart by at most this, in nanoseconds a second: 50 ppm.
-DRIFT_NS_PER_S = 50_000
 BURST, BURST_GAP_S, PERIOD_S = 4, 0.25, 45.0
 #: An answer that takes longer says nothing worth keeping.
 _MOST_RTT_NS = 10_000_000_000
@@ -35,44 +33,55 @@ class ClockOffset:
     error_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    offset_ns: int
-    rtt_ns: int
-    at_ns: int
-
-    def error_ns(self, now_ns: int) -> int:
-        age_ns = max(0, now_ns - self.at_ns)
-        return self.rtt_ns // 2 + age_ns * DRIFT_NS_PER_S // 1_000_000_000
-
-
 class OffsetFilter:
-    """The best of the last exchanges with one boot of the records store: half its round trip is
-    its error, and each second of age adds what two clocks may drift apart meanwhile."""
+    """The surest of the exchanges with one boot of the records store: half its round trip is its
+    error, and each second of age adds what two clocks may drift apart meanwhile.
+
+    All age alike, so the surest one stays it until a newer one is surer. One that contradicts it
+    (a machine slept, and its clock with it) takes its place, however unsure.
+    """
 
     def __init__(self) -> None:
-        self._exchanges: deque[_Exchange] = deque(maxlen=KEPT)
-        self._records_boot_id = ""
+        self._best: ClockLeg | None = None
 
     def add(self, reply: ClockReply, heard_ns: int) -> bool:
         """Takes a reply in; False for one whose stamps cannot be (they run backwards or too long)."""
         held_ns = reply.replied_ns - reply.received_ns
-        rtt_ns = heard_ns - reply.sent_ns - held_ns
-        if held_ns < 0 or not 0 <= rtt_ns <= _MOST_RTT_NS:
+        took_ns = heard_ns - reply.sent_ns
+        if held_ns < 0 or not 0 <= took_ns - held_ns <= _MOST_RTT_NS:
             return False
-        if reply.records_boot_id != self._records_boot_id:
-            self._records_boot_id = reply.records_boot_id
-            self._exchanges.clear()
-        offset_ns = (reply.received_ns - reply.sent_ns + reply.replied_ns - heard_ns) // 2
-        self._exchanges.append(_Exchange(offset_ns, rtt_ns, heard_ns))
+        # The clocks also drift during the exchange, which moves its stamps and its round trip.
+        error_ns = (took_ns - held_ns) // 2 + 2 * took_ns * DRIFT_NS_PER_S // 1_000_000_000 + 2
+        new = ClockLeg(
+            boot_id=reply.boot_id,
+            records_boot_id=reply.records_boot_id,
+            offset_ns=(reply.received_ns - reply.sent_ns + reply.replied_ns - heard_ns) // 2,
+            error_ns=error_ns,
+            at_ns=heard_ns,
+        )
+        if self._best is None or _contradict(self._best, new) or _is_surer(new, self._best):
+            self._best = new
         return True
+
+    def leg(self) -> ClockLeg | None:
+        """The best comparison, None before the first."""
+        return self._best
 
     def offset(self, now_ns: int) -> ClockOffset | None:
         """What holds now, None before the first exchange."""
-        if not self._exchanges:
+        if self._best is None:
             return None
-        best = min(self._exchanges, key=lambda exchange: exchange.error_ns(now_ns))
-        return ClockOffset(best.offset_ns, best.error_ns(now_ns))
+        return ClockOffset(self._best.offset_ns, self._best.error_at(now_ns))
+
+
+def _contradict(old: ClockLeg, new: ClockLeg) -> bool:
+    if old.records_boot_id != new.records_boot_id:
+        return True
+    return abs(old.offset_ns - new.offset_ns) > old.error_at(new.at_ns) + new.error_ns
+
+
+def _is_surer(new: ClockLeg, old: ClockLeg) -> bool:
+    return new.error_ns <= old.error_at(new.at_ns)
 
 
 class ClockExchange:
@@ -83,18 +92,26 @@ class ClockExchange:
         self._send = send
         self._filter = OffsetFilter()
         self._sent: deque[int] = deque(maxlen=_OUTSTANDING)
+        self._store = ""
         self._connected = asyncio.Event()
-        self._reconnected = asyncio.Event()
+        self._begin_anew = asyncio.Event()
 
     def connected(self) -> None:
         """Subscribed to our own clock topic: a burst begins."""
         self._sent.clear()
         self._connected.set()
-        self._reconnected.set()
+        self._begin_anew.set()
 
     def disconnected(self) -> None:
         """Nothing is asked until the next connection; what is known ages."""
         self._connected.clear()
+
+    def records_online(self, incarnation: str) -> None:
+        """The records store is there. A burst begins with each of its lives: it may be on another
+        boot, and what was asked while it was away is not answered."""
+        if incarnation != self._store:
+            self._store = incarnation
+            self._begin_anew.set()
 
     def receive(self, payload: bytes, heard_ns: int) -> bool:
         """A message on our clock topic; False where it answers no question of ours.
@@ -109,6 +126,10 @@ class ClockExchange:
         self._sent.remove(reply.sent_ns)
         return self._filter.add(reply, heard_ns)
 
+    def leg(self) -> ClockLeg | None:
+        """The best comparison with the records store's clock, None while there is none."""
+        return self._filter.leg()
+
     def offset(self) -> ClockOffset | None:
         """What holds now, None while it is not known."""
         return self._filter.offset(monotonic_ns())
@@ -117,14 +138,14 @@ class ClockExchange:
         """Asks for ever, while connected."""
         while True:
             await self._connected.wait()
-            self._reconnected.clear()
+            self._begin_anew.clear()
             for _ in range(BURST):
                 self._ask()
                 await asyncio.sleep(BURST_GAP_S)
-            while self._connected.is_set() and not self._reconnected.is_set():
+            while self._connected.is_set() and not self._begin_anew.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PERIOD_S):
-                        await self._reconnected.wait()
+                        await self._begin_anew.wait()
                         break
                 self._ask()
 

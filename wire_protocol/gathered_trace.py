@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from wire_protocol.clock_legs import ClockLeg, Instant, elapsed
@@ -28,7 +27,6 @@ STAGES_OF: Final[dict[str, tuple[Stage, ...]]] = {
     "records": (Stage.RECORDED,),
     "watch": (Stage.SHOWN,),
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,9 +56,8 @@ class _Told:
             self.stamps_ns[stage] = min(known_ns, at_ns) if is_end else max(known_ns, at_ns)
         if fragment.size_bytes is not None:
             self.size_bytes = max(fragment.size_bytes, self.size_bytes or 0)
-        unix_ns = _unix_ns(fragment.wall)
-        if unix_ns is not None and fragment.told_ns is not None:
-            wall = (unix_ns - fragment.told_ns, fragment.clock_synced)
+        if fragment.told_unix_ns is not None and fragment.told_ns is not None:
+            wall = (fragment.told_unix_ns - fragment.told_ns, fragment.clock_synced)
             self.wall = wall if self.wall is None else max(self.wall, wall, key=lambda w: w[::-1])
 
 
@@ -217,13 +214,3 @@ def _leg_of(fragment: TraceFragment) -> ClockLeg | None:
     if records_boot_id == fragment.boot_id:
         return None  # the same clock: nothing was to be compared
     return ClockLeg(fragment.boot_id, records_boot_id, offset_ns, error_ns, at_ns)
-
-
-def _unix_ns(wall: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(wall)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

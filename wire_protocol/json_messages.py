@@ -371,8 +371,10 @@ class TraceFragment(JsonMessage):
     clock_error_ns: int | None = Field(default=None, ge=0)
     #: When the clocks were compared, on our own.
     clock_at_ns: int | None = None
-    #: Wall time when this was told, and the monotonic stamp of the same moment.
+    #: Wall time when this was told, in words and as Unix time, and the stamp of the same moment:
+    #: with them each stamp has a wall time, for display.
     wall: str = ""
+    told_unix_ns: int | None = None
     told_ns: int | None = None
     clock_synced: bool = False
     size_bytes: int | None = None

@@ -8,6 +8,7 @@ import pytest
 
 from edge_device.cases import Refiling
 from edge_device.incoming import Incoming
+from service_runtime.clock import ClockExchange
 from service_runtime.mqtt_types import Message
 from wire_protocol import machine_io as io
 from wire_protocol.json_messages import STOPPED, Presence, Status
@@ -30,7 +31,7 @@ def incoming(told: list[Any]) -> Incoming:
         device="scope-1",
         tell=told.append,
         on_store=told.append,
-        clock=None,  # type: ignore[arg-type]  # no clock's answer comes in these tests
+        clock=ClockExchange("scope-1", told.append),
         refiling=Refiling(
             None,  # type: ignore[arg-type]  # nothing is said in these tests
             None,  # type: ignore[arg-type]  # and nothing kept

@@ -55,6 +55,7 @@ class Teller:
             "clock_at_ns": at_ns,
             "told_ns": at_ns,
             "wall": "2026-11-21T09:14:03.120Z",
+            "told_unix_ns": 1_795_252_443_120 * MS,
             "clock_synced": True,
         }
         return TraceFragment.model_validate(fields | self.changes | changes)

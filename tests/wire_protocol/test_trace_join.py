@@ -182,7 +182,7 @@ def test_the_capture_has_the_wall_time_of_its_device() -> None:
     told = EDGE_STAGES.index(Stage.LAST_SENT) - EDGE_STAGES.index(Stage.CAPTURED)
     assert trace.captured_unix_ns == 1_795_252_443_120 * MS - told * MS
     assert trace.clock_synced
-    assert joined(EDGE.fragment(wall="soon")).captured_unix_ns is None
+    assert joined(EDGE.fragment(told_unix_ns=None)).captured_unix_ns is None
 
 
 # --- when an image is finished --------------------------------------------------------------------
