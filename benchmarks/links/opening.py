@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.links.link import Address, Implementation, Link, LinkCounters, LinkReport, Way
+from benchmarks.links.namespace import open_namespace, why_not
 from benchmarks.links.profile import LinkProfile
 from benchmarks.links.proxy import open_proxy
 
@@ -28,7 +29,7 @@ def open_link(
     Without `implementation`: none for a profile that shapes nothing, namespaces where root allows,
     else the proxy. Raises LinkUnavailableError.
     """
-    chosen = implementation or (Implementation.PROXY if profile.is_shaped else Implementation.NONE)
+    chosen = implementation or _best(profile)
     if chosen is Implementation.NONE:
         if profile.is_shaped:
             raise LinkUnavailableError(f"{profile.name} is shaped: it needs a link")
@@ -36,9 +37,32 @@ def open_link(
         return
     if chosen is Implementation.PROXY and profile.loses:
         raise LinkUnavailableError(
-            f"{profile.name} loses packets, and a TCP proxy cannot: run it as root on Linux"
+            f"{profile.name} loses packets, and a TCP proxy cannot: network namespaces are needed"
+            f"{'; ' + why_not() if why_not() else ''}"
         )
+    if chosen is Implementation.NAMESPACES:
+        with _namespace_link(profile, target_host, target_port, check=check) as link:
+            yield link
+        return
     with open_proxy(profile, target_host, target_port, check=check) as link:
+        yield link
+
+
+def _best(profile: LinkProfile) -> Implementation:
+    if not profile.is_shaped:
+        return Implementation.NONE
+    return Implementation.PROXY if why_not() else Implementation.NAMESPACES
+
+
+@contextmanager
+def _namespace_link(
+    profile: LinkProfile, target_host: str, target_port: int, *, check: bool
+) -> Iterator[Link]:
+    """A namespace's link, or LinkUnavailableError with what is missing."""
+    missing = why_not()
+    if missing:
+        raise LinkUnavailableError(f"{profile.name}: {missing}")
+    with open_namespace(profile, target_host, target_port, check=check) as link:
         yield link
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -19,7 +17,8 @@ from benchmarks.links import (
     open_link,
 )
 from benchmarks.links.check import problems
-from benchmarks.links.link import Address, Implementation, Measured, Way
+from benchmarks.links.link import Implementation, Measured, Way
+from tests.benchmarks.links.echo import echo_server
 
 PROXY = Implementation.PROXY
 FAST = LinkProfile(
@@ -29,34 +28,6 @@ FAST = LinkProfile(
     down=Direction(rate_bit_per_s=16e6, delay_ms=10),
     queue_ms=50,
 )
-
-
-@contextmanager
-def echo_server() -> Iterator[Address]:
-    """Sends back whatever it gets, on as many connections as are made."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def echo(client: socket.socket) -> None:
-        with client:
-            while data := client.recv(65536):
-                client.sendall(data)
-
-    def accept() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=echo, args=(client,), daemon=True).start()
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    try:
-        yield Address("127.0.0.1", listener.getsockname()[1])
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 def test_the_link_measures_itself_close_to_its_profile() -> None:
@@ -80,7 +51,10 @@ def test_a_link_that_is_not_as_wanted_says_what_is_off() -> None:
 
 def test_bytes_come_through_whole_and_in_order_on_many_connections() -> None:
     wide = LinkProfile(name="wide", title="wide", up=Direction(delay_ms=1))
-    with echo_server() as server, open_link(wide, *server, check=False) as link:
+    with (
+        echo_server() as server,
+        open_link(wide, *server, check=False, implementation=PROXY) as link,
+    ):
         sent = [bytes([number]) * 200_000 for number in range(5)]
         clients = [socket.create_connection((link.host, link.port)) for _ in sent]
         for client, data in zip(clients, sent, strict=True):
@@ -175,7 +149,10 @@ def test_outages_come_by_themselves_and_end() -> None:
     profile = FAST.model_copy(
         update={"outages": Outages(first_after_s=0.2, every_s=60, lasts_s=0.5)}
     )
-    with echo_server() as server, open_link(profile, *server, check=False) as link:
+    with (
+        echo_server() as server,
+        open_link(profile, *server, check=False, implementation=PROXY) as link,
+    ):
         began = time.monotonic()
         longest = 0.0
         with socket.create_connection((link.host, link.port)) as client:
@@ -191,7 +168,7 @@ def test_a_server_behind_the_link_is_reached_through_it() -> None:
     slow_down = LinkProfile(name="slow", title="slow", down=Direction(delay_ms=80))
     with (
         echo_server() as server,
-        open_link(slow_down, "127.0.0.1", 1, check=False) as link,
+        open_link(slow_down, "127.0.0.1", 1, check=False, implementation=PROXY) as link,
         socket.create_connection(link.expose(server.port)) as client,
     ):
         asked = time.monotonic()

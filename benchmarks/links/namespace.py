@@ -1,0 +1,397 @@
+"""A link as a network namespace behind two TUN devices: real packets and real TCP; needs root on Linux.
+
+        programs behind the link              this machine
+    [ namespace: hwlNNf, tbf (up) ] <-> forwarder <-> [ hwlNNn, tbf (down) ]
+
+`tbf` keeps the rates, `forwarder` delays, loses and cuts; where the kernel has netem, it does the
+delays and losses in their place. Everything goes with the link: devices end with the forwarder's
+process, and namespaces that a killed process left behind are removed by the next one by their name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+from benchmarks.links.datagrams import burst_bytes, measure_datagrams
+from benchmarks.links.link import Address, Implementation, LinkCounters, LinkReport, Measured, Way
+from benchmarks.links.profile import Direction, LinkProfile
+
+#: Namespaces of links: this, the process that made them, a number.
+PREFIX = "hemowire-link-"
+_NETNS_FOLDER = Path("/run/netns")
+_TUN = Path("/dev/net/tun")
+_TUNSETIFF = 0x400454CA
+_IFF_TUN_NO_PI = 0x1001
+_CLONE_NEWNET = 0x40000000
+#: Pairs of addresses are of 10.213.0.0/16, four apart.
+_MOST_LINKS = 16_384
+_ERROR_MS = 2.0
+_numbers = count(1)
+
+
+class LinkSetupError(Exception):
+    """A step of making the link failed; the message has the command and what it said."""
+
+
+def why_not() -> str:
+    """What keeps this machine from making links this way; empty where nothing does."""
+    if sys.platform != "linux":
+        return "network namespaces need Linux"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    missing = [name for name in ("ip", "tc") if shutil.which(name) is None]
+    if missing:
+        return f"{' and '.join(missing)} not found (Debian's package iproute2)"
+    if not _TUN.exists():
+        return f"no {_TUN}"
+    return _try_out()
+
+
+@cache
+def _try_out() -> str:
+    name = f"{PREFIX}{os.getpid()}-try"
+    try:
+        _run("ip", "netns", "add", name)
+        try:
+            _run("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root",
+                 "tbf", "rate", "1mbit", "burst", "4000", "limit", "10000")  # fmt: skip
+        finally:
+            _run("ip", "netns", "del", name)
+    except LinkSetupError as error:
+        return str(error)
+    return ""
+
+
+@cache
+def kernel_has_netem() -> bool:
+    """Whether this kernel delays and loses packets itself."""
+    name = f"{PREFIX}{os.getpid()}-netem"
+    _run("ip", "netns", "add", name)
+    try:
+        _run("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root", "netem")
+    except LinkSetupError:
+        return False
+    finally:
+        _run("ip", "netns", "del", name)
+    return True
+
+
+def remove_leftovers() -> list[str]:
+    """Removes namespaces of processes that are gone; their names."""
+    removed = []
+    if _NETNS_FOLDER.is_dir():
+        for name in sorted(path.name for path in _NETNS_FOLDER.iterdir()):
+            maker, _, _ = name.removeprefix(PREFIX).partition("-")
+            is_ours = name.startswith(PREFIX) and maker.isdigit()
+            if is_ours and not Path(f"/proc/{maker}").exists():
+                with suppress(LinkSetupError):  # another one was faster
+                    _run("ip", "netns", "del", name)
+                    removed.append(name)
+    return removed
+
+
+class NamespaceLink:
+    """The link; made by `open_namespace`."""
+
+    def __init__(self, profile: LinkProfile) -> None:
+        self._profile = profile
+        self.name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
+        self._near_ip = self._far_ip = self._near_device = self._far_device = ""
+        self._has_netem = kernel_has_netem()
+        self._process: subprocess.Popen[str] | None = None
+        self._measured: Measured | None = None
+        self._before = LinkCounters(0, 0, 0, 0)
+        self._address = Address("", 0)
+        self._lock = threading.Lock()
+
+    # --- what every link offers ---------------------------------------------------------------
+
+    @property
+    def profile(self) -> LinkProfile:
+        """What was asked for."""
+        return self._profile
+
+    @property
+    def host(self) -> str:
+        """Where a program in the namespace finds the target."""
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        """Its port there."""
+        return self._address.port
+
+    @property
+    def inside_host(self) -> str:
+        """The namespace's own address."""
+        return self._far_ip
+
+    def forward(self, target_host: str, target_port: int) -> Address:
+        """Where a program in the namespace finds another server."""
+        told = self._ask({"do": "forward", "host": target_host, "port": target_port})
+        return Address(self._near_ip, int(str(told["port"])))
+
+    def expose(self, port: int) -> Address:
+        """Where this machine finds a server in the namespace."""
+        return Address(self._far_ip, port)
+
+    def command_prefix(self) -> list[str]:
+        """Runs a program in the namespace."""
+        return ["ip", "netns", "exec", self.name]
+
+    def describe(self) -> LinkReport:
+        """Which link this is and what it measured of itself."""
+        shaping = (
+            "netem for rate, delay and loss"
+            if self._has_netem
+            else "tbf for the rate, a userspace forwarder for delay and loss"
+        )
+        return LinkReport(
+            profile=self._profile,
+            implementation=Implementation.NAMESPACES,
+            how=f"network namespace and TUN devices, {shaping}",
+            measured=self._measured,
+        )
+
+    def counters(self) -> LinkCounters:
+        """IP bytes and packets."""
+        now, before = self._count(), self._before
+        return LinkCounters(
+            now.bytes_up - before.bytes_up,
+            now.bytes_down - before.bytes_down,
+            now.packets_lost - before.packets_lost,
+            now.packets_overflowed - before.packets_overflowed,
+        )
+
+    def cut(self, way: Way = Way.BOTH) -> None:
+        """From now on every packet that way is lost."""
+        ways = [Way.UP, Way.DOWN] if way is Way.BOTH else [way]
+        self._ask({"do": "cut", "ways": ways, "is_cut": True})
+
+    def restore(self) -> None:
+        """Packets pass again; TCP finds out when it next tries."""
+        self._ask({"do": "cut", "ways": [Way.UP, Way.DOWN], "is_cut": False})
+
+    # --- life, for open_namespace -------------------------------------------------------------
+
+    def open(self, target: Address, *, check: bool) -> None:
+        """Makes namespace, devices and forwarder, and measures the link."""
+        _run("ip", "netns", "add", self.name)
+        self._exec("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 || true")
+        near, far = self._make_devices()
+        try:
+            self._shape()
+            self._start_forwarder(near, far)
+        finally:
+            os.close(near)
+            os.close(far)
+        if check:
+            with self._datagram_socket() as inside, _bound(self._near_ip) as outside:
+                self._measured = measure_datagrams(
+                    inside, outside, self._profile, implementation_error_ms=_ERROR_MS
+                )
+        self._address = self.forward(*target)
+        self._before = self._count()
+        if self._profile.outages is not None:
+            self._ask({"do": "outages", **self._profile.outages.model_dump()})
+
+    def close(self) -> None:
+        """Ends the forwarder, with it the devices, and removes the namespace."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+        with suppress(LinkSetupError):
+            _run("ip", "netns", "del", self.name)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _make_devices(self) -> tuple[int, int]:
+        for number in range(os.getpid() % 512, _MOST_LINKS):
+            self._near_device, self._far_device = f"hwl{number}n", f"hwl{number}f"
+            try:
+                near = _open_tun(self._near_device)
+            except OSError:
+                continue  # another link's
+            far = _open_tun(self._far_device)
+            base = f"10.213.{number >> 6}"
+            self._near_ip, self._far_ip = (
+                f"{base}.{(number & 63) * 4 + 1}",
+                f"{base}.{(number & 63) * 4 + 2}",
+            )
+            break
+        else:
+            raise LinkSetupError(f"all {_MOST_LINKS} links are taken")
+        mtu = str(self._profile.mtu_bytes)
+        with suppress(OSError):  # a kernel without IPv6
+            Path(f"/proc/sys/net/ipv6/conf/{self._near_device}/disable_ipv6").write_text("1")
+        _run("ip", "link", "set", self._far_device, "netns", self.name)
+        for where, device, own, other in (
+            (["ip"], self._near_device, self._near_ip, self._far_ip),
+            (["ip", "-n", self.name], self._far_device, self._far_ip, self._near_ip),
+        ):
+            _run(*where, "addr", "add", own, "peer", other, "dev", device)
+            _run(*where, "link", "set", device, "mtu", mtu, "up")
+        _run("ip", "-n", self.name, "link", "set", "lo", "up")
+        return near, far
+
+    def _shape(self) -> None:
+        for exec_in, device, way in (
+            (["ip", "netns", "exec", self.name], self._far_device, self._profile.up),
+            ([], self._near_device, self._profile.down),
+        ):
+            discipline = qdisc(way, self._profile, has_netem=self._has_netem)
+            if discipline:
+                _run(*exec_in, "tc", "qdisc", "add", "dev", device, "root", *discipline)
+
+    def _start_forwarder(self, near: int, far: int) -> None:
+        told: dict[str, object] = {
+            "near_fd": near,
+            "far_fd": far,
+            "address": self._near_ip,
+            "device": self._near_device,
+        }
+        for name, way in (("up", self._profile.up), ("down", self._profile.down)):
+            told[name] = {
+                "delay_s": 0.0 if self._has_netem else way.delay_ms / 1000,
+                "loss": 0.0 if self._has_netem else way.loss_percent / 100,
+            }
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(Path(__file__).with_name("forwarder.py")), json.dumps(told)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(near, far),
+            text=True,
+            start_new_session=True,
+        )
+
+    def _ask(self, command: dict[str, object]) -> dict[str, object]:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with self._lock:
+            try:
+                process.stdin.write(json.dumps(command) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except OSError:
+                line = ""
+        if not line:
+            raise LinkSetupError(f"{self.name}: its forwarder has ended")
+        told: dict[str, object] = json.loads(line)
+        return told
+
+    def _count(self) -> LinkCounters:
+        told = self._ask({"do": "count"})
+        up, down = told["up"], told["down"]
+        assert isinstance(up, list)
+        assert isinstance(down, list)
+        dropped = _drops([], self._near_device) + _drops(self.command_prefix(), self._far_device)
+        return LinkCounters(up[0], down[0], up[1] + down[1], up[2] + down[2] + dropped)
+
+    def _exec(self, *command: str) -> None:
+        _run(*self.command_prefix(), *command)
+
+    def _datagram_socket(self) -> socket.socket:
+        """A UDP socket of the namespace: only the thread that makes it has to be there."""
+        made: list[socket.socket] = []
+        failed: list[OSError] = []
+
+        def make() -> None:
+            try:
+                with (_NETNS_FOLDER / self.name).open("rb") as namespace:
+                    libc = ctypes.CDLL(None, use_errno=True)
+                    if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+                        raise OSError(ctypes.get_errno(), "setns")
+                made.append(_bound(self._far_ip))
+            except OSError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        if failed:
+            raise LinkSetupError(f"{self.name}: no socket inside: {failed[0]}")
+        return made[0]
+
+
+def qdisc(way: Direction, profile: LinkProfile, *, has_netem: bool) -> list[str]:
+    """What `tc qdisc add dev X root` is told for a direction; empty where nothing is to be done."""
+    rate = way.rate_bit_per_s
+    if has_netem:
+        parts = ["netem", "delay", f"{way.delay_ms:g}ms", "loss", f"{way.loss_percent:g}%"]
+        if rate is not None:
+            waiting_s = (profile.queue_ms + way.delay_ms) / 1000
+            packets = max(10, int(rate / 8 * waiting_s / profile.mtu_bytes))
+            parts += ["rate", f"{rate:.0f}bit", "limit", str(packets)]
+        else:
+            parts += ["limit", "100000"]
+        return parts
+    if rate is None:
+        return []
+    burst = burst_bytes(profile, rate)
+    queue = max(int(rate / 8 * profile.queue_ms / 1000), 4 * profile.mtu_bytes)
+    return ["tbf", "rate", f"{rate:.0f}bit", "burst", str(burst), "limit", str(queue + burst)]
+
+
+@contextmanager
+def open_namespace(
+    profile: LinkProfile, target_host: str, target_port: int, *, check: bool
+) -> Iterator[NamespaceLink]:
+    """The link from its making to its removal; raises LinkSetupError."""
+    remove_leftovers()
+    link = NamespaceLink(profile)
+    try:
+        link.open(Address(target_host, target_port), check=check)
+        yield link
+    finally:
+        link.close()
+
+
+def _open_tun(name: str) -> int:
+    descriptor = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN_NO_PI))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _bound(host: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((host, 0))
+    return made
+
+
+def _drops(exec_in: list[str], device: str) -> int:
+    told = json.loads(_run(*exec_in, "tc", "-s", "-j", "qdisc", "show", "dev", device))
+    return sum(int(each.get("drops", 0)) for each in told)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LinkSetupError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
