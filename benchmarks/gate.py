@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +23,18 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.focus_measures import MEASURES
-from benchmarks.gate_frames import BLURS, Frame, Image, labelled, paths_of, read
+from benchmarks.gate_frames import BLURS, Frame, Image, labelled
+from benchmarks.gate_side_tables import cost_table, duplicates_table, white_cell_table
+from benchmarks.gate_statistics import auc, ranks, share_words
 from edge_device.calibration.limits import calibrate_limits
 from edge_device.calibration.stored import Calibration, effective_gate
-from edge_device.gate import Duplicates, Gate, GateSettings, Scores, judge, measure
-from edge_device.simulator import DiagnosisClass, draw_slide, render_field
+from edge_device.gate import GateSettings, Scores, judge, measure
 
 DEVICES = ("chula", "ball4", "pbc")
 MOST = {"chula": 40, "ball4": 300, "pbc": 150}
 FOLDS = 5
 #: Working scales that the measures are compared at; 0: the camera's own pixels.
 SCALES_UM = (0.0, 0.25)
-SIMULATED_SLIDES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +47,6 @@ class Scored:
     bad: str
     scores: Scores
     focus: dict[tuple[str, float], float]
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    if count == 0:
-        return 0.0, 1.0
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def auc(good: Sequence[float], bad: Sequence[float]) -> float:
-    """Chance that a good frame scores higher than a bad one."""
-    g, b = np.asarray(good)[:, None], np.asarray(bad)[None]
-    return float((g > b).mean() + 0.5 * (g == b).mean())
 
 
 def fold_of(slide: str) -> int:
@@ -91,9 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = ["# The quality gate on real fields", "", *_command(args)]
     lines += _focus_table(scored, spent)
     lines += _gate_table(scored)
-    lines += _white_cell_table(scored)
-    lines += _duplicates_table(root)
-    lines += _cost_table(root)
+    areas = [(each.device, each.bad, each.scores.nucleus_um2) for each in scored]
+    lines += white_cell_table(areas, DEVICES)
+    lines += duplicates_table(root, DEVICES)
+    lines += cost_table(root)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     return 0
@@ -173,18 +158,12 @@ def _spearman(scored: Sequence[Scored], key: tuple[str, float]) -> float:
             fields[frame.device, frame.name].append((blur, frame.focus[key]))
     found = []
     for pairs in fields.values():
-        blurs, values = _ranks([p[0] for p in pairs]), _ranks([-p[1] for p in pairs])
+        blurs, values = ranks([p[0] for p in pairs]), ranks([-p[1] for p in pairs])
         if np.std(values) > 0 and np.std(blurs) > 0:
             found.append(float(np.corrcoef(blurs, values)[0, 1]))
         else:
             found.append(0.0)
     return float(np.mean(found))
-
-
-def _ranks(values: Iterable[float]) -> npt.NDArray[np.float64]:
-    """Ranks, ties sharing their mean."""
-    array = np.asarray(list(values))
-    return np.asarray([(array < v).sum() + 0.5 * (array == v).sum() for v in array], np.float64)
 
 
 # --- the gate ------------------------------------------------------------------------------------
@@ -221,12 +200,12 @@ def _gate_table(scored: Sequence[Scored]) -> list[str]:
             if title == "**all bad**":
                 total_bad = [total_bad[0] + hits, total_bad[1] + len(at)]
             lines.append(
-                f"| {device} | {title} | {len(at)} | {_share(hits, len(at))} |"
-                f" {_share(default, len(at))} |"
+                f"| {device} | {title} | {len(at)} | {share_words(hits, len(at))} |"
+                f" {share_words(default, len(at))} |"
             )
     lines += [
-        f"| all | good | {total_good[1]} | {_share(*total_good)} | |",
-        f"| all | **all bad** | {total_bad[1]} | {_share(*total_bad)} | |",
+        f"| all | good | {total_good[1]} | {share_words(*total_good)} | |",
+        f"| all | **all bad** | {total_bad[1]} | {share_words(*total_bad)} | |",
         "",
     ]
     return lines
@@ -248,103 +227,6 @@ def _judged_by_fold(frames: Sequence[Scored]) -> list[bool]:
             if fold_of(frame.slide) == fold:
                 refused[index] = judge(frame.scores, limits).refusal is not None
     return refused
-
-
-def _share(hits: int, count: int) -> str:
-    low, high = wilson(hits, count)
-    return f"{hits}, {100 * hits / max(count, 1):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-# --- white cells, duplicates, cost ---------------------------------------------------------------
-
-
-def _white_cell_table(scored: Sequence[Scored]) -> list[str]:
-    """The area score by itself: real crops of red cells only, and simulated scenes."""
-    limit = GateSettings().min_nucleus_um2
-    lines = [
-        "## No white cell in view",
-        "",
-        f"Largest nucleus-like area in um2; below {limit:g} there is none. Real negatives are crops"
-        " of red cells only, looked through by eye.",
-        "",
-        "| set | white cells | count | least | median | most | called empty |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    groups: list[tuple[str, str, list[float]]] = []
-    for device in DEVICES:
-        for kind, words in (("", "yes"), ("no white cell", "no")):
-            values = [f.scores.nucleus_um2 for f in scored if (f.device, f.bad) == (device, kind)]
-            if values:
-                groups.append((device, words, values))
-    for alone in (False, True):
-        values = []
-        for index in range(SIMULATED_SLIDES):
-            kind = list(DiagnosisClass)[index % len(DiagnosisClass)]
-            field = render_field(
-                draw_slide(7000 + index), kind, 0, white_cells=(2, 6), background_only=alone
-            )
-            bgr = np.asarray(cv2.cvtColor(field.image, cv2.COLOR_RGB2BGR), np.uint8)
-            values.append(measure(bgr, field.truth.um_per_px).nucleus_um2)
-        groups.append(("simulated", "no" if alone else "yes", values))
-    for device, words, values in groups:
-        below = sum(value < limit for value in values)
-        lines.append(
-            f"| {device} | {words} | {len(values)} | {min(values):.0f} | {np.median(values):.0f} |"
-            f" {max(values):.0f} | {_share(below, len(values))} |"
-        )
-    return [*lines, ""]
-
-
-def _duplicates_table(root: Path) -> list[str]:
-    """A field again with new noise and 5 px of drift, and each against the 32 before it."""
-    lines = [
-        "## Duplicates",
-        "",
-        "Again: the same picture with noise of 4 grey levels and 5 px of drift (ball4: 2 px)."
-        " chula itself holds four pairs of pictures of one field.",
-        "",
-        "| set | again: noticed | other fields: warned of |",
-        "|---|---|---|",
-    ]
-    for device in DEVICES:
-        images = [read(path) for path, _ in paths_of(root, device, 40)]
-        rng = np.random.default_rng(1)
-        others = Duplicates()
-        warned = sum(others.check(image) is not None for image in images)
-        noticed = 0
-        for image in images:
-            one = Duplicates()
-            one.check(image)
-            drift = 2 if device == "ball4" else 5
-            again = np.roll(image, (drift, -drift), (0, 1)) + rng.normal(0, 4, image.shape)
-            noticed += one.check(np.clip(again, 0, 255).astype(np.uint8)) is not None
-        lines.append(
-            f"| {device} | {_share(noticed, len(images))} | {_share(warned, len(images))} |"
-        )
-    return [*lines, ""]
-
-
-def _cost_table(root: Path) -> list[str]:
-    lines = [
-        "## Cost",
-        "",
-        "Scores, verdict and duplicates together, CPU ms, median of 20.",
-        "",
-        "| field | scale | ms |",
-        "|---|---|---|",
-    ]
-    field = read(paths_of(root, "chula", 1)[0][0])
-    large = np.asarray(cv2.resize(field, (4056, 3040)), np.uint8)
-    for image, um_per_px in ((field, 0.1), (field, None), (large, 0.035), (large, None)):
-        gate, spent = Gate(GateSettings()), []
-        for _ in range(20):
-            start = time.process_time()
-            gate.examine(image, um_per_px)
-            spent.append(time.process_time() - start)
-        size = f"{image.shape[1]}x{image.shape[0]}"
-        words = "unknown" if um_per_px is None else f"{um_per_px:g} um/px"
-        lines.append(f"| {size} | {words} | {1000 * float(np.median(spent)):.1f} |")
-    return [*lines, ""]
 
 
 if __name__ == "__main__":

@@ -56,8 +56,9 @@ def measure(bgr: npt.NDArray[np.uint8], um_per_px: float | None = None) -> Score
     white_level = float(np.searchsorted(histogram, 0.95))
     white = 100 * float(np.count_nonzero(cv2.inRange(sample, (254, 254, 254), (255, 255, 255))))
     black = 100 * float(np.count_nonzero(cv2.inRange(sample, (0, 0, 0), (5, 5, 5))))
-    full = np.asarray(grey if step == 1 else cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+    # Before the whole field is grey: of 12 megapixels both together would be the agent's peak.
     stain = measure_stain(bgr, um_per_px)
+    full = np.asarray(grey if step == 1 else cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
     return Scores(
         white_level=white_level,
         clipped_white_percent=white / grey.size,

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from broker_config.local import LocalBroker
+from edge_device.bench.local_client import read_state
 from edge_device.outbox import SnapshotRow, read_snapshot
 from edge_device.settings import EdgeSettings
 from hemowire.cli import main
@@ -112,6 +113,11 @@ password_file = "{written.password_file}"
         assert {(r.seq, r.reason) for r in here.far.rejections} == {(2, Reason.FOCUS)}
         sharp = max(here.far.manifests.values(), key=lambda manifest: manifest.seq)
         assert sharp.seq == 3 and sharp.um_per_px == pytest.approx(0.2, rel=0.005)
+        # At the bench: the words with the score, and the picture that was refused.
+        state = await asyncio.to_thread(read_state, here.settings.data_dir)
+        [shown] = [capture for capture in state.captures if capture.seq == 2]
+        assert shown.verdict.startswith("Out of focus: score ") and shown.has_picture
+        assert shown.verdict.endswith("Refocus and take again.") and shown.can_send_anyway
         back = ["edge", "calibrate", "--config", str(config), "--undo", "--operator", "lab.jane"]
         assert await asyncio.to_thread(main, back) == 0
         assert (await here.ask("report")).result["calibration_version"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_device.settings import EdgeSettings
 from hemowire.cli import read_arguments
 from service_runtime import program
+from service_runtime.settings import load_settings
 
 FOLDER = Path(__file__).parents[2] / "edge_device" / "raspberry_pi"
 UNIT = FOLDER / "hemowire-edge.service"
@@ -62,6 +65,18 @@ def test_the_unit_starts_the_agent_as_the_command_line_knows_it() -> None:
     _program, *arguments = shlex.split(values("ExecStart")[0])
     args = read_arguments(arguments)
     assert (args.command, args.job, args.config) == ("edge", "run", Path("/etc/hemowire/edge.toml"))
+
+
+def test_the_settings_of_a_pi_are_settings_of_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("HEMOWIRE_")]:
+        monkeypatch.delenv(name)
+    settings = load_settings(EdgeSettings, FOLDER / "edge.toml")
+    assert settings.camera.kind == "picamera2"
+    # Nothing but the data directory may be written to: the unit says so.
+    assert settings.data_dir == Path("/var/lib") / values("StateDirectory")[0]
+    assert settings.broker.ca_file is not None
+    # What `hemowire edge calibrate` learns must not be covered by limits that are written here.
+    assert settings.um_per_px is None and settings.gate.model_fields_set == set()
 
 
 def test_systemd_does_not_start_again_what_a_person_must_mend() -> None:

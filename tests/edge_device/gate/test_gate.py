@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_device.gate import GateSettings, WarningKind, judge, measure
+from edge_device.gate import GateSettings, Scores, WarningKind, judge, measure
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from wire_protocol.json_messages import Reason
 
@@ -137,6 +138,27 @@ def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) 
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
     expected = f"Out of focus: score {refusal.score:.1f}, at least 12.0 needed."
     assert refusal.text == f"{expected} Refocus and take again."
+
+
+@pytest.mark.parametrize(
+    ("changed", "text", "score", "limit"),
+    [
+        ({"white_level": 41.0}, "Too dark: white level 41, at least 80 needed. Raise", 41, 80),
+        ({"clipped_white_percent": 63.0}, "Too bright: 63 % of the field is plain white", 63, 40),
+        ({"contrast": 0.7}, "No cells here: contrast 0.7, at least 1.8 needed. Move", 0.7, 1.8),
+        ({"focus": 4.0}, "Out of focus: score 4.0, at least 12.0 needed. Refocus", 4, 12),
+        ({"nucleus_um2": 3.0}, "No white cell in view: the largest nucleus-like area", 3, 25),
+    ],
+)
+def test_each_refusal_says_what_is_wrong_with_score_and_limit_and_what_to_do(
+    changed: dict[str, float], text: str, score: float, limit: float
+) -> None:
+    fine = Scores(230, 0.1, 0.0, 12.0, 30.0, 90.0, 0.0, 0.2)
+    assert judge(fine, GateSettings()).refusal is None
+    refusal = judge(replace(fine, **changed), GateSettings()).refusal
+    assert refusal is not None and refusal.text.startswith(text)
+    assert refusal.text.endswith("take again.")
+    assert (refusal.score, refusal.limit) == (score, limit)
 
 
 def test_limits_come_from_the_settings(simulated: list[Image]) -> None:
