@@ -78,7 +78,9 @@ IMAGE: Final = Measurement(
         "stages": INTEGER,
         "image_id": STRING,
         "attempt": STRING,
-        "captured_wall": STRING,
+        "captured_unix_ns": INTEGER,
+        "clock_synced": BOOLEAN,
+        "is_complete": BOOLEAN,
     },
 )
 
@@ -178,6 +180,7 @@ METRICS: Final = Measurement(
         "spool_errors": INTEGER,
         "messages_refused": INTEGER,
         "messages_dropped": INTEGER,
+        "fragments_late": INTEGER,
         "traces_complete": INTEGER,
         "traces_incomplete": INTEGER,
         "tag_values_folded": INTEGER,
