@@ -1,7 +1,7 @@
-"""What the wire has said of each image so far, joined for the screen; it is never the proof that nothing was lost.
+"""What the wire has said of each image so far, for the screen; it is never the proof that nothing was lost.
 
-Everything in one demo runs on one machine, so the stamps of all programs are of one monotonic
-clock; fragments of another boot are left out.
+Traces are joined as anywhere else (`wire_protocol.trace_join`); the screen is one more terminal
+that shows diagnoses, so it adds a fragment of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hemowire.demo.histogram import Histogram
+from wire_protocol.joined_trace import JoinedTrace
 from wire_protocol.json_messages import Diagnosis, Health, Rejection, Status, TraceFragment
 from wire_protocol.messages import Outcome
-from wire_protocol.trace import STAGES, Stage, durations_ms
+from wire_protocol.trace import STAGES, Stage
+from wire_protocol.trace_join import TraceJoiner
 
 #: Images that are remembered; older ones leave, the counts and histograms stay.
 KEPT_IMAGES = 20_000
@@ -28,7 +30,8 @@ class ImageProgress:
 
     image_id: str
     device: str = ""
-    stamps_ns: dict[str, int] = field(default_factory=dict)
+    trace: JoinedTrace | None = None
+    #: What the histograms count of it.
     durations_ms: dict[str, float] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     rejection: Rejection | None = None
@@ -37,16 +40,18 @@ class ImageProgress:
     @property
     def stage(self) -> Stage | None:
         """The furthest stage with a stamp; recorded is the last, whoever was shown it before."""
-        if Stage.RECORDED in self.stamps_ns:
-            return Stage.RECORDED
-        return next((s for s in reversed(STAGES) if s in self.stamps_ns), None)
+        if self.trace is None or not self.trace.moments:
+            return None
+        return Stage.RECORDED if self.trace.has(Stage.RECORDED) else self.trace.moments[-1].stage
 
     @property
     def total_ms(self) -> float | None:
         """Scheduled capture to publication, where both are known."""
-        start = self.stamps_ns.get(Stage.SCHEDULED, self.stamps_ns.get(Stage.CAPTURED))
-        end = self.stamps_ns.get(Stage.PUBLISHED)
-        return None if start is None or end is None else (end - start) / 1e6
+        if self.trace is None:
+            return None
+        start = Stage.SCHEDULED if self.trace.has(Stage.SCHEDULED) else Stage.CAPTURED
+        took = self.trace.total(start, Stage.PUBLISHED)
+        return None if took is None else took.duration_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Progress:
 
     def __init__(self, boot_id: str) -> None:
         self.boot_id = boot_id
+        #: Images leave it when they leave `images`, so that a late stamp still corrects a figure.
+        self._joiner = TraceJoiner(most_images=2 * KEPT_IMAGES)
         self.images: OrderedDict[str, ImageProgress] = OrderedDict()
         self.recent: deque[str] = deque(maxlen=200)
         self.urgencies: Counter[str] = Counter()
@@ -84,20 +91,15 @@ class Progress:
             found = self.images[image_id] = ImageProgress(image_id)
             self.captured += 1
             if len(self.images) > KEPT_IMAGES:
-                self.images.popitem(last=False)
+                self._joiner.take(self.images.popitem(last=False)[0])
         return found
 
     def on_fragment(self, fragment: TraceFragment) -> None:
-        """Adds a program's stamps; the first end (recorded, published) of an image stands."""
-        if fragment.boot_id != self.boot_id:
-            return
+        """Adds a program's stamps."""
         image = self.image(fragment.image_id)
+        self._join(image, fragment)
         if fragment.program == "edge":
             image.device = fragment.id
-        settled = {s for s in (Stage.RECORDED, Stage.SHOWN) if s in image.stamps_ns}
-        image.stamps_ns.update(
-            {name: ns for name, ns in fragment.stamps_ns.items() if name not in settled}
-        )
         self._touch(image)
 
     def on_diagnosis(self, diagnosis: Diagnosis, shown_ns: int) -> bool:
@@ -107,7 +109,15 @@ class Progress:
             return False
         image.device = diagnosis.device
         image.diagnosis = diagnosis
-        image.stamps_ns[Stage.SHOWN] = shown_ns
+        shown = TraceFragment(
+            program="watch",
+            id="demo",
+            image_id=diagnosis.image_id,
+            attempt=diagnosis.attempt,
+            boot_id=self.boot_id,
+            stamps_ns={Stage.SHOWN.value: shown_ns},
+        )
+        self._join(image, shown)
         self.urgencies[diagnosis.urgency] += 1
         self._touch(image)
         return True
@@ -153,20 +163,31 @@ class Progress:
         ids = list(self.recent)[-count:]
         return [self.images[image_id] for image_id in ids if image_id in self.images]
 
+    def _join(self, image: ImageProgress, fragment: TraceFragment) -> None:
+        self._joiner.add(fragment, 0)  # nothing is finished by time here
+        image.trace = self._joiner.look(image.image_id)
+
+    def _own_ns(self, image: ImageProgress, stage: Stage) -> int | None:
+        """When it reached the stage, on this machine's clock; None where another one stamped it."""
+        moments = () if image.trace is None else image.trace.moments
+        own = (m.at.ns for m in moments if (m.stage, m.at.boot_id) == (stage, self.boot_id))
+        return next(own, None)
+
     def _touch(self, image: ImageProgress) -> None:
         if image.image_id not in self.recent:
             self.recent.append(image.image_id)
         self._measure(image)
-        captured = image.stamps_ns.get(Stage.CAPTURED)
-        recorded = image.stamps_ns.get(Stage.RECORDED)
-        if captured is not None:
-            self.first_captured_ns = min(captured, self.first_captured_ns or captured)
-        if recorded is None or image.is_settled:
+        captured_ns = self._own_ns(image, Stage.CAPTURED)
+        if captured_ns is not None:
+            self.first_captured_ns = min(captured_ns, self.first_captured_ns or captured_ns)
+        if image.is_settled or image.trace is None or not image.trace.has(Stage.RECORDED):
             return
         if image.diagnosis is None and image.rejection is None:
             return
         image.is_settled = True
-        self.last_recorded_ns = max(recorded, self.last_recorded_ns or recorded)
+        recorded_ns = self._own_ns(image, Stage.RECORDED)
+        if recorded_ns is not None:
+            self.last_recorded_ns = max(recorded_ns, self.last_recorded_ns or recorded_ns)
         if image.diagnosis is not None and image.diagnosis.outcome is Outcome.DIAGNOSED:
             self.recorded += 1
         else:
@@ -174,7 +195,8 @@ class Progress:
 
     def _measure(self, image: ImageProgress) -> None:
         """Counts the image's stage times, and counts anew those that a late stamp changed."""
-        now = durations_ms(image.stamps_ns)
+        stages = () if image.trace is None else image.trace.stages
+        now = {one.stage.value: one.duration_ms for one in stages}
         if image.total_ms is not None:
             now[TOTAL] = image.total_ms
         for name, milliseconds in now.items():

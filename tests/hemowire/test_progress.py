@@ -91,10 +91,16 @@ def test_a_late_stamp_corrects_the_time_that_was_counted_without_it() -> None:
     assert progress.figures()["first_received"] == StageFigures(1, *[about(5)] * 3)
 
 
-def test_a_fragment_of_another_boot_is_left_out() -> None:
+def test_another_machine_is_compared_where_the_clocks_were_and_else_left_out() -> None:
     progress = Progress("a" * 32)
-    progress.on_fragment(fragment("edge", captured=10))
-    assert progress.captured == 0
+    progress.on_fragment(fragment("edge", captured=10, queued=12))
+    worker = fragment("worker", published=1060).model_copy(update={"boot_id": "e" * 32})
+    progress.on_fragment(worker)
+    assert TOTAL not in progress.figures() and progress.figures()["queued"].count == 1
+    clock = {"records_boot_id": BOOT, "clock_offset_ns": -1_000_000_000, "clock_error_ns": 0}
+    progress.on_fragment(worker.model_copy(update=clock | {"clock_at_ns": 0}))
+    assert progress.figures()[TOTAL].p50_ms == about(50)
+    assert progress.recorded_per_s() == 0, "neither end was stamped by this machine"
 
 
 def test_percentiles_are_nearest_rank() -> None:
