@@ -4,6 +4,7 @@
 #   make demo ARGS="--count 40 --exit"         ... to the end; ARGS go to `hemowire demo`
 #   make test                                  linters, types, import rules and the test suite
 #   make test-all                              the same with the thorough, slow tests
+#   make test-compose                          compose.yaml on a container engine, then all removed
 #   make lint                                  linters, types and import rules only
 
 ARGS ?=
@@ -11,7 +12,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint setup-demo setup-test
+.PHONY: demo test test-all test-compose lint setup-demo setup-test
 
 demo: setup-demo
 	@$(BIN)/hemowire demo $(ARGS)
@@ -21,6 +22,9 @@ test: setup-test lint
 
 test-all: setup-test lint
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-compose:
+	@deploy/test-compose
 
 lint: setup-test
 	$(BIN)/ruff check .
