@@ -1,7 +1,7 @@
 """How sharp a field is: fine detail against its edges, at one physical scale; it judges nothing.
 
-Laplacian energy over a power of gradient energy, chosen among nineteen measures and variants by
-benchmarks/gate.py (docs/quality-gate.md has the figures). The scale matters more than the measure:
+Laplacian energy over a power of gradient energy, compared with twelve other measures and variants
+by benchmarks/gate.py (docs/quality-gate.md has the figures). The scale matters more than the measure:
 a camera that samples 0.1 um has its finest octaves full of noise, which no blur before the camera
 takes away; at 0.25 um the finest octave is the one that the optics just resolve. Where the scale
 is unknown, the longer side is brought to 480 px instead. Dividing by the gradients makes a hazy
