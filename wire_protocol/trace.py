@@ -1,8 +1,7 @@
-"""The stages of an image's trace, in order, and the rule for turning stamps into durations; it reads no clock."""
+"""The stages of an image's trace, in order, and which one each is counted from; it reads no clock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -57,17 +56,3 @@ PREDECESSORS: dict[Stage, tuple[Stage, ...]] = {
     Stage.RECORDED: (Stage.PUBLISHED,),
     Stage.SHOWN: (Stage.PUBLISHED,),
 }
-
-
-def durations_ms(stamps_ns: Mapping[str, int]) -> dict[str, float]:
-    """Milliseconds that each stage took, from stamps of ONE boot's monotonic clock.
-
-    `stamps_ns` maps stage names to nanoseconds; a stage without a stamp, or without any stamp of
-    those it is counted from, is left out rather than guessed.
-    """
-    durations: dict[str, float] = {}
-    for stage, candidates in PREDECESSORS.items():
-        before = next((c for c in candidates if c in stamps_ns), None)
-        if stage in stamps_ns and before is not None:
-            durations[stage.value] = (stamps_ns[stage] - stamps_ns[before]) / 1e6
-    return durations
