@@ -200,10 +200,14 @@ class NamespaceLink:
             os.close(near)
             os.close(far)
         if check:
-            with self._datagram_socket() as inside, _bound(self._near_ip) as outside:
-                self._measured = measure_datagrams(
-                    inside, outside, self._profile, implementation_error_ms=_ERROR_MS
-                )
+            # A machine that is busy at that moment blurs the figures: the link gets three chances.
+            for _ in range(3):
+                with self._datagram_socket() as inside, _bound(self._near_ip) as outside:
+                    self._measured = measure_datagrams(
+                        inside, outside, self._profile, implementation_error_ms=_ERROR_MS
+                    )
+                if not self._measured.problems:
+                    break
         self._address = self.forward(*target)
         self._before = self._count()
         if self._profile.outages is not None:
