@@ -12,20 +12,11 @@ import struct
 import sys
 from dataclasses import asdict
 
-from benchmarks.baselines import base64_json, hemowire_path, http_upload, segments, single
-from benchmarks.baselines.baseline import Method
 from benchmarks.baselines.storing import Keeper, Kept
-from benchmarks.baselines.way import EndSettings, Sending, Way
+from benchmarks.baselines.way import EndSettings, Sending, way_of
 from service_runtime.boot import monotonic_ns
 from service_runtime.log import configure_logging
 
-WAYS: dict[Method, Way] = {
-    Method.SINGLE: single,
-    Method.BASE64: base64_json,
-    Method.HTTP: http_upload,
-    Method.SEGMENTS: segments,
-    Method.HEMOWIRE: hemowire_path,
-}
 #: Number and length of the image that follows.
 FRAME = struct.Struct("<II")
 _BUFFER_BYTES = 8 * 1024 * 1024
@@ -48,7 +39,7 @@ async def _receive(settings: EndSettings, source: asyncio.StreamReader) -> None:
 
     keeper = Keeper(settings.folder, settings.engine, kept)
     try:
-        async with WAYS[settings.method].receiving(settings, keeper).running() as port:
+        async with way_of(settings.method).receiving(settings, keeper).running() as port:
             _say(ready=True, port=port)
             await source.read()
     finally:
@@ -56,7 +47,7 @@ async def _receive(settings: EndSettings, source: asyncio.StreamReader) -> None:
 
 
 async def _send(settings: EndSettings, source: asyncio.StreamReader) -> None:
-    end = WAYS[settings.method].sending(settings)
+    end = way_of(settings.method).sending(settings)
     async with end.running():
         _say(ready=True, port=0)
         under_way: set[asyncio.Task[None]] = set()

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.baselines.baseline import Completion, Facts, Method, Site
-from benchmarks.baselines.end import FRAME, WAYS
-from benchmarks.baselines.way import EndSettings
+from benchmarks.baselines.end import FRAME
+from benchmarks.baselines.way import EndSettings, way_of
 from benchmarks.links.link import Link
 from broker_config.render import RenderedBroker
 from service_runtime.boot import monotonic_ns
@@ -71,7 +71,7 @@ class Running:
     @property
     def facts(self) -> Facts:
         """What it does and does not."""
-        return WAYS[self._method].FACTS
+        return way_of(self._method).FACTS
 
     @property
     def pids(self) -> dict[str, int]:

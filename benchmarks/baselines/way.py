@@ -68,3 +68,20 @@ class Way(Protocol):
 
     def receiving(self, settings: EndSettings, keeper: Keeper) -> Receiving:
         """The other end."""
+
+
+def way_of(method: Method) -> Way:
+    """The module of a way; the others, and what they need, are not imported."""
+    found: Way
+    match method:
+        case Method.SINGLE:
+            from benchmarks.baselines import single as found
+        case Method.BASE64:
+            from benchmarks.baselines import base64_json as found
+        case Method.HTTP:
+            from benchmarks.baselines import http_upload as found
+        case Method.SEGMENTS:
+            from benchmarks.baselines import segments as found
+        case Method.HEMOWIRE:
+            from benchmarks.baselines import hemowire_path as found
+    return found
