@@ -22,7 +22,7 @@ from service_runtime.log import get_log
 #: The server read the batch and does not want it; all else may be better later.
 _REFUSED: Final = frozenset({400, 422})
 _TOO_LARGE: Final = 413
-#: A batch whose first lines are all refused, by a server that takes others, is refused as a whole.
+#: After so many refusals and nothing taken, a part that is refused is not looked into any further.
 _ALL_BAD: Final = 32
 _SHOWN: Final = 200
 
@@ -117,12 +117,11 @@ class InfluxServer:
                 has_taken = True
             elif error is not None and _status(error) not in _REFUSED:
                 return Away(_reason(error), _retry_after_s(error))
-            elif part.count(b"\n") == 1:
-                refused += 1
-                self._log.error("point_refused", reason=_reason(error), line=part[:_SHOWN].decode())
-                if refused >= _ALL_BAD and not has_taken:
-                    refused += sum(left.count(b"\n") for left in waiting)
-                    break
+            elif part.count(b"\n") == 1 or (refused >= _ALL_BAD and not has_taken):
+                refused += part.count(b"\n")
+                first = part.partition(b"\n")[0][:_SHOWN].decode(errors="replace")
+                points = part.count(b"\n")
+                self._log.error("refused", reason=_reason(error), points=points, first=first)
             else:
                 waiting += reversed(_halved(part))
         return Written(refused)
