@@ -48,17 +48,22 @@ def check_against(context: ssl.SSLContext, known_s: float) -> None:
     if time.time() >= known_s:
         return
     context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    plain: type[ssl.SSLSocket] = context.sslsocket_class
 
-    class DatedConnection(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
+    class DatedSocket(plain):  # type: ignore[valid-type, misc]  # the class is the context's own
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
             broker = self.getpeercert() or {}
             authorities = context.get_ca_certs()
             issuers = [one for one in authorities if one["subject"] == broker.get("issuer")]
-            for certificate in (broker, *issuers):
-                _check_dates(certificate, known_s)
+            try:
+                for certificate in (broker, *issuers):
+                    _check_dates(certificate, known_s)
+            except ssl.SSLError:
+                self.close()
+                raise
 
-    context.sslobject_class = DatedConnection  # what asyncio's connections are made of
+    context.sslsocket_class = DatedSocket
 
 
 def _check_dates(certificate: dict[str, Any], at_s: float) -> None:

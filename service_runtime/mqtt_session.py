@@ -12,7 +12,7 @@
                 case Disconnected(): ...
                 case Message(topic=topic, payload=payload): ...
 
-Every connection is a new `MqttLink`. What was outstanding when it ended fails with `LOST` or
+Every connection is a new `PahoLink`. What was outstanding when it ended fails with `LOST` or
 ConnectionLostError: the programs' own machines decide what to send again. Messages are acknowledged
 when the program takes them (or with `manual_ack` when it says so), so our Receive Maximum bounds
 the inbox and reading never stops: a program may await a publish while its inbox is full.
@@ -26,8 +26,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
-from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,8 +35,6 @@ from dataclasses import dataclass, replace
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.inbox import Inbox
 from service_runtime.log import get_log
-from service_runtime.mqtt_link import LinkClosedError, MqttLink
-from service_runtime.mqtt_packets import Will
 from service_runtime.mqtt_types import (
     LOST,
     NOT_AUTHORISED,
@@ -59,6 +57,7 @@ from service_runtime.mqtt_types import (
     TakenOverError,
     TooLargeError,
 )
+from service_runtime.paho_link import LinkClosedError, PahoLink, Will
 from service_runtime.publish_window import Outgoing
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import STOPPED, Status
@@ -94,7 +93,7 @@ class MqttSession:
         self._log = get_log("mqtt").bind(
             client=options.client_id, broker=f"{broker.host}:{broker.port}"
         )
-        self._link: MqttLink | None = None
+        self._link: PahoLink | None = None
         self._announced = False  # on this connection
         self._has_announced = False  # on any
         self._inbox = Inbox(options)
@@ -145,8 +144,8 @@ class MqttSession:
         return 0 if self._link is None else self._link.in_flight
 
     @property
-    def socket(self) -> TransportSocket | None:
-        """The live socket, to look at its options; do not read or write it."""
+    def socket(self) -> socket.socket | None:
+        """The live socket, to look at its options; it is paho's: do not read or write it."""
         return None if self._link is None else self._link.socket
 
     # --- in -----------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ class MqttSession:
             await asyncio.sleep(pause_s)
 
     async def _one_connection(self) -> str:
-        link = MqttLink(self._broker, self._options, self._will(), self._on_message)
+        link = PahoLink(self._broker, self._options, self._will(), self._on_message)
         try:
             opened = await link.open()
         except (OSError, LinkClosedError) as error:
@@ -283,7 +282,6 @@ class MqttSession:
             # See _was_taken_over. QoS 0: a kept session must not queue an earlier life's status.
             link.subscribe([Subscription(self._presence.topic, qos=0)])
         self._inbox.put(opened)
-        link.deliver()
         reason = "stopped"
         try:
             self._refuse_unsuitable(opened.limits)
@@ -297,7 +295,7 @@ class MqttSession:
             self._inbox.put(Disconnected(reason))
         return reason
 
-    async def _say_goodbye(self, link: MqttLink) -> None:
+    async def _say_goodbye(self, link: PahoLink) -> None:
         if self._presence is not None and self._announced:
             offline = self._presence.offline(STOPPED if self._is_closing else "failed")
             expiry_s = self._presence.offline_expiry_s
@@ -331,7 +329,7 @@ class MqttSession:
         step: float = min(most, first * 2 ** min(failures, 30))
         return step * random.uniform(0.5, 1.0)
 
-    def _require_link(self) -> MqttLink:
+    def _require_link(self) -> PahoLink:
         if self._link is None:
             raise ConnectionLostError("no connection")
         return self._link

@@ -1,6 +1,6 @@
 """What may be sent now, what waits and what is refused on one connection; pure bookkeeping.
 
-The broker's Receive Maximum is kept here. QoS 1 messages beyond it wait
+paho ignores the broker's Receive Maximum, so the window is kept here. QoS 1 messages beyond it wait
 in a bounded queue; QoS 0 messages count until the socket has taken them. Nothing outlives the
 connection: at its end every outstanding message is reported as LOST, once.
 """
