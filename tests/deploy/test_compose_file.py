@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.deploy.compose_tools import find_compose_tools
 from tests.deploy.deployment import ROOT, compose, mounts, project, services, stays
 
 
-def compose_tools() -> list[list[str]]:
-    """The compose programs of this machine: Docker's plugin, a docker-compose on PATH, or none."""
-    found = []
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) is None:
-            continue
-        if subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
-            found.append(command)
-    return found
-
-
 def test_the_compose_programs_of_this_machine_accept_the_file() -> None:
-    tools = compose_tools()
+    tools = find_compose_tools()
     if not tools:
         pytest.skip(
             "neither docker compose nor docker-compose is here (apt install docker-compose)"
         )
     for tool in tools:
-        command = [*tool, "--profile", "gpu", "--profile", "watch", "config", "--quiet"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, ""), tool
+        done = tool.run("--profile", "gpu", "--profile", "watch", "config", "--quiet", cwd=ROOT)
+        assert (done.returncode, done.stderr) == (0, ""), tool.command
+
+
+def test_a_compose_program_refuses_what_is_no_compose_file(tmp_path: Path) -> None:
+    tools = find_compose_tools()
+    if not tools:
+        pytest.skip(
+            "neither docker compose nor docker-compose is here (apt install docker-compose)"
+        )
+    (tmp_path / "compose.yaml").write_text("services: {broker: {imago: eclipse-mosquitto:2.1.2}}\n")
+    for tool in tools:
+        assert tool.run("config", "--quiet", cwd=tmp_path).returncode != 0
 
 
 def test_every_service_that_stays_has_a_health_check_and_every_other_one_is_waited_for() -> None:
