@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "render simulated blood-smear fields into a folder",
     "train": "train a model bundle by a recipe",
     "evaluate": "judge a model bundle on labelled images",
+    "bench": "measure latency and throughput of a scenario, or compare two results",
     "doctor": "say what this machine has, lacks, and how to mend it",
     "asyncapi": "print the AsyncAPI document of the wire protocol",
 }
@@ -40,6 +41,7 @@ EXTRAS: Final[dict[str, str]] = {
     "train": "training",
     "evaluate": "training",
     "demo": "edge,worker,dashboard",
+    "bench": "bench",
 }
 
 
@@ -52,6 +54,7 @@ _OURS: Final = frozenset(
         "training",
         "dashboard",
         "broker_config",
+        "benchmarks",
         "hemowire",
     }
 )

@@ -72,6 +72,16 @@ def histogram_of(milliseconds: Iterable[float]) -> Histogram:
     return made
 
 
+def values_of(latency: Latency) -> list[tuple[int, float]]:
+    """The distribution as (samples up to and with this value, milliseconds), in rising order."""
+    found = []
+    seen = 0
+    for item in HdrHistogram.decode(latency.hdr.encode("ascii")).get_recorded_iterator():
+        seen += item.count_added_in_this_iter_step
+        found.append((seen, item.value_iterated_to / 1000))
+    return found
+
+
 def add_up(latencies: Sequence[Latency]) -> Latency:
     """One distribution of all their samples."""
     whole = Histogram()

@@ -88,6 +88,11 @@ class Listener:
         await self.until(lambda: self._counters_heard > heard, _COUNTERS_S)
         return BrokerCounters(**self._counters)
 
+    def unfinished(self) -> list[JoinedTrace]:
+        """What is known of the images whose trace is not complete."""
+        found = [self._joiner.look(image_id) for image_id in self._devices]
+        return [trace for trace in found if trace is not None]
+
     def finish(self) -> list[JoinedTrace]:
         """All traces, complete or not."""
         self.traces += self._joiner.rest()

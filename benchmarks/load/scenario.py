@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from benchmarks.links.profile import profile_names
+from benchmarks.load.measure_names import check_name
 from cloud_worker.engines.engine import Device, EngineKind, Precision
 from service_runtime.settings import Settings, load_settings
 
@@ -110,6 +112,13 @@ class LinkSettings(Settings):
     #: One link that all workers share.
     worker: str = Field(default="loopback", min_length=1)
 
+    @field_validator("device", "worker")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in profile_names():
+            raise ValueError(f"no link profile {name!r}; known are {', '.join(profile_names())}")
+        return name
+
 
 class WorkerSettings(Settings):
     """The workers and their engine."""
@@ -144,10 +153,18 @@ class TargetSettings(Settings):
     """A sentence that must hold: a measure of the result against a limit."""
 
     text: str = Field(min_length=1, max_length=200)
-    #: A measure's path, as `hemowire bench` lists them with --measures: "total.captured_to_published.p50_ms"
+    #: "total.captured_to_published.p50_ms"; the names stand in benchmarks/load/measure_names.py.
     measure: str = Field(min_length=1, max_length=120)
     at_most: float | None = None
     at_least: float | None = None
+
+    @field_validator("measure")
+    @classmethod
+    def _is_known(cls, measure: str) -> str:
+        problem = check_name(measure)
+        if problem:
+            raise ValueError(problem)
+        return measure
 
     @model_validator(mode="after")
     def _one_limit(self) -> TargetSettings:
@@ -189,6 +206,17 @@ class Scenario(Settings):
                 f"{self.most_captures * self.images.size_bytes} bytes a repetition, "
                 f"at most {MAX_BYTES} allowed"
             )
+        missing = {
+            target.measure.split(".")[1]
+            for target in self.targets
+            if target.measure.startswith(("baseline.", "over.", "faster.", "ratio."))
+        } - set(self.baselines)
+        if missing:
+            raise ValueError(
+                f"targets name baselines that do not run: {', '.join(sorted(missing))}"
+            )
+        if self.sweep is None and any(t.measure.startswith("sweep.") for t in self.targets):
+            raise ValueError("a target names the sweep, and there is no table [sweep]")
         if self.sweep is not None and self.arrivals.kind not in ("fixed", "poisson"):
             raise ValueError("sweep needs arrivals of kind fixed or poisson: those have a rate")
         return self

@@ -9,29 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from benchmarks.load.histogram import Histogram, histogram_of
+from benchmarks.load.measure_names import LESS_INFERENCE, LESS_INFERENCE_AND_DISK, SPAN_NAMES, SPANS
 from benchmarks.load.result import Latency, Moment
 from benchmarks.load.scenario import PhaseSettings
 from wire_protocol.joined_trace import JoinedTrace
 from wire_protocol.trace import STAGES, Stage
 
-#: Name to its two stages; the first is the headline. "stored" is the archive's durable put.
-SPANS: Final[dict[str, tuple[Stage, Stage]]] = {
-    "scheduled_to_published": (Stage.SCHEDULED, Stage.PUBLISHED),
-    "scheduled_to_recorded": (Stage.SCHEDULED, Stage.RECORDED),
-    "captured_to_stored": (Stage.CAPTURED, Stage.ARCHIVED),
-    "captured_to_published": (Stage.CAPTURED, Stage.PUBLISHED),
-    "captured_to_recorded": (Stage.CAPTURED, Stage.RECORDED),
-    "captured_to_shown": (Stage.CAPTURED, Stage.SHOWN),
-    "offered_to_stored": (Stage.OFFERED, Stage.ARCHIVED),
-    "offered_to_published": (Stage.OFFERED, Stage.PUBLISHED),
-    "published_to_recorded": (Stage.PUBLISHED, Stage.RECORDED),
-    "published_to_shown": (Stage.PUBLISHED, Stage.SHOWN),
-}
-LESS_INFERENCE: Final = "captured_to_published_less_inference"
-LESS_INFERENCE_AND_DISK: Final = "captured_to_published_less_inference_and_disk"
 #: Slices of the picture of latency over time.
 _MOST_MOMENTS = 120
 
@@ -47,6 +32,11 @@ class Load:
         """When this stage was reached, seconds from the first moment of load."""
         at = next((moment.at for moment in trace.moments if moment.stage is stage), None)
         return None if at is None else (at.ns - self.start_ns) / 1e9
+
+    def is_of(self, trace: JoinedTrace) -> bool:
+        """Whether its capture was scheduled in this load and not in one before."""
+        at_s = self.offset_s(trace, Stage.SCHEDULED)
+        return at_s is not None and at_s >= 0
 
     def counts(self, at_s: float | None) -> bool:
         """Whether this is in the measured phase."""
@@ -93,11 +83,7 @@ def span_latencies(traces: Sequence[JoinedTrace]) -> tuple[Latency, ...]:
             if whole is not None and all(part is not None for part in parts):
                 rest_ms = whole.duration_ms - sum(part.duration_ms for part in parts if part)
                 histograms.setdefault(name, Histogram()).add(rest_ms, whole.error_ms)
-    return tuple(
-        histograms[name].latency(name)
-        for name in (*SPANS, LESS_INFERENCE, LESS_INFERENCE_AND_DISK)
-        if name in histograms
-    )
+    return tuple(histograms[name].latency(name) for name in SPAN_NAMES if name in histograms)
 
 
 def over_time(

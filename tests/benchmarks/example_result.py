@@ -52,7 +52,7 @@ SCENARIO = {
         },
         {
             "text": "at least 1.25x the throughput of single messages",
-            "measure": "ratio.bytes_per_s.single",
+            "measure": "ratio.single.bytes_per_s",
             "at_least": 1.25,
         },
     ],

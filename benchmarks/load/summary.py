@@ -1,0 +1,253 @@
+"""The last screen of a benchmark: where the milliseconds go, against what, at what cost, and what holds."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.load.result import Document, Latency, PathResult, VerdictLine
+from wire_protocol.trace import Stage
+from wire_protocol.words import RESEARCH_USE_ONLY
+
+_BAR = 30
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+#: Side branches of the path: they run beside the stages that lead to the publication.
+_BESIDE = (Stage.ARCHIVED, Stage.RECORDED, Stage.SHOWN)
+
+
+def print_summary(document: Document, console: Console) -> None:
+    """Everything that a terminal can show of a result."""
+    _print_head(document, console)
+    console.print(_stages(document.together))
+    console.print()
+    console.print(_spans(document))
+    console.print()
+    if document.baselines_together:
+        console.print(_ways(document))
+        console.print()
+    console.print(_processes(document.together))
+    console.print()
+    if document.sweep is not None:
+        console.print(_sweep(document))
+        console.print()
+    _print_verdict(document, console)
+
+
+def _print_head(document: Document, console: Console) -> None:
+    scenario, machine = document.scenario, document.machine
+    console.rule(f"[bold]{scenario.title}")
+    if scenario.question:
+        console.print(scenario.question, style="italic", highlight=False)
+    engine = document.repetitions[0].engine
+    memory = machine.memory_bytes / 1024**3
+    lines = [
+        f"{machine.cpu}, {machine.cores} cores, {memory:.0f} GiB; {machine.kernel}; "
+        f"load before {machine.load_before:g}",
+        f"{engine.bundle} on {engine.engine}"
+        + (f", {engine.images_per_s:.1f} images/s by itself" if engine.images_per_s else ""),
+        f"{scenario.devices.count} device(s), {scenario.worker.count} worker(s), "
+        f"images of {scenario.images.size_bytes:,} bytes, "
+        f"{document.scenario.repetitions} repetition(s) in {document.duration_s:.0f} s",
+    ]
+    lines += [
+        f"{link.leg} link: {link.description}"
+        for link in document.links
+        if link.profile != "loopback"
+    ]
+    for line in lines:
+        console.print(line, style="dim", highlight=False)
+    if machine.load_before > machine.cores / 2:
+        console.print(
+            "this machine was busy with other work: read ratios, not milliseconds", style="yellow"
+        )
+    console.print()
+
+
+def _stages(path: PathResult) -> Table:
+    images = path.stages[0].count if path.stages else 0
+    table = _table(f"where the milliseconds go ({images} images of the measured phase)")
+    table.add_column("stage", no_wrap=True)
+    for name in ("p50", "p95", "p99", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("p50, one after the other", no_wrap=True)
+    on_path = [one for one in path.stages if Stage(one.name) not in _BESIDE]
+    whole = sum(one.p50_ms for one in on_path) or 1.0
+    at = 0.0
+    for one in path.stages:
+        beside = Stage(one.name) in _BESIDE
+        bar = Text("beside the way", "dim") if beside else _bar(at / whole, one.p50_ms / whole)
+        if not beside:
+            at += one.p50_ms
+        table.add_row(one.name, *_points(one), bar, style="dim" if beside else "")
+    return table
+
+
+def _spans(document: Document) -> Table:
+    table = _table("the whole way")
+    table.add_column("span", no_wrap=True)
+    for name in ("p50", "p95", "p99", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in document.together.totals:
+        table.add_row(one.name.replace("_", " ").replace(" less", ", less"), *_points(one))
+    limits = [
+        f"{limit.name}: {limit.value:,.1f} {limit.unit} for {limit.applies_to.replace('_', ' ')} "
+        f"({limit.formula})"
+        for limit in document.limits
+    ]
+    if limits:
+        table.caption = "what no software could beat: " + "; ".join(limits)
+        table.caption_justify = "left"
+    return table
+
+
+def _ways(document: Document) -> Table:
+    """Hemowire beside the baselines: from the moment a sender begins with an image."""
+    table = _table("the same images by other ways (milliseconds from the sender's start)")
+    table.caption = "faster: how many times hemowire's p50 to stored fits into that way's"
+    table.caption_justify = "left"
+    table.add_column("way", no_wrap=True)
+    for name in ("stored p50", "p95", "p99", "published", "MB/s", "lost", "faster"):
+        table.add_column(name, justify="right")
+    own = _find(document.together, "offered_to_stored")
+    for path in (document.together, *document.baselines_together):
+        stored, published = (
+            _find(path, name) for name in ("offered_to_stored", "offered_to_published")
+        )
+        faster = ""
+        if path is not document.together and own and stored and own.p50_ms:
+            faster = f"{stored.p50_ms / own.p50_ms:.2f}x"
+        table.add_row(
+            path.title,
+            *(("", "", "") if stored is None else _points(stored)[:3]),
+            "" if published is None else _ms(published.p50_ms),
+            f"{path.bytes_per_s / 1e6:.1f}",
+            str(path.lost),
+            faster,
+            style="bold" if path is document.together else "",
+        )
+    return table
+
+
+def _processes(path: PathResult) -> Table:
+    table = _table("what it cost")
+    table.add_column("process")
+    for name in ("cpu s", "of a core", "memory MB", "grew MB", "to disk MB"):
+        table.add_column(name, justify="right")
+    for use in path.processes:
+        grew = None if use.rss_before_bytes is None else use.peak_rss_bytes - use.rss_before_bytes
+        table.add_row(
+            use.name,
+            f"{use.cpu_s:.2f}",
+            f"{use.cpu_percent:.0f} %",
+            f"{use.peak_rss_bytes / 1e6:.0f}",
+            "" if grew is None else f"{grew / 1e6:.0f}",
+            "" if use.written_bytes is None else f"{use.written_bytes / 1e6:.1f}",
+        )
+    counters = path.broker
+    if counters is not None:
+        table.caption = (
+            f"broker: {counters.messages_received:,} messages in, {counters.messages_sent:,} out, "
+            f"{counters.bytes_received / 1e6:.1f} MB in, {counters.bytes_sent / 1e6:.1f} MB out, "
+            f"{counters.publish_dropped} dropped"
+        )
+        table.caption_justify = "left"
+    return table
+
+
+def _sweep(document: Document) -> Table:
+    sweep = document.sweep
+    assert sweep is not None
+    table = _table(f"rate sweep: {sweep.knee_text}")
+    for name in ("offered/s", "came through/s", "p50", "p95", "p99"):
+        table.add_column(name, justify="right")
+    table.add_column("p50", no_wrap=True)
+    most = max(point.p50_ms for point in sweep.points) or 1.0
+    for point in sweep.points:
+        table.add_row(
+            f"{point.offered_per_s:.3g}", f"{point.achieved_per_s:.3g}", _ms(point.p50_ms),
+            _ms(point.p95_ms), _ms(point.p99_ms), _bar(0.0, point.p50_ms / most),
+            style="" if point.is_held else "red",
+        )  # fmt: skip
+    return table
+
+
+def _print_verdict(document: Document, console: Console) -> None:
+    counts = [repetition.counts for repetition in document.repetitions]
+    clean = all(count.is_clean for count in counts)
+    console.print(
+        f"captured {sum(c.captured for c in counts)} of {sum(c.offered for c in counts)} = "
+        f"recorded {sum(c.recorded for c in counts)} + rejected {sum(c.rejected for c in counts)}; "
+        f"held {sum(c.held for c in counts)}, lost {sum(c.lost for c in counts)}, "
+        f"duplicates {sum(c.duplicates for c in counts)}"
+        "  (counted from outboxes, archive and records)",
+        style="bold" if clean else "bold red",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for problem in [problem for count in counts for problem in count.problems][:10]:
+        console.print(f"  problem: {problem}", style="red", highlight=False, soft_wrap=True)
+    for line in document.verdicts:
+        console.print(_verdict(line), soft_wrap=True)
+    console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
+
+
+def _verdict(line: VerdictLine) -> Text:
+    sign, style = {
+        True: ("holds ", "bold green"),
+        False: ("MISSED", "bold red"),
+        None: ("not measured", "bold yellow"),
+    }[line.passed]
+    word = "at most" if line.direction == "at_most" else "at least"
+    text = Text(f"{sign}  ", style=style)
+    text.append(line.text, style="default not bold")
+    measured = "" if line.measured is None else f"{_value(line.measured, line.unit)}, "
+    spread = ""
+    if len(line.per_repetition) > 1:
+        low, high = min(line.per_repetition), max(line.per_repetition)
+        spread = f"; repetitions {_value(low, line.unit)} to {_value(high, line.unit)}"
+    tail = f": {measured}{word} {_value(line.limit, line.unit)}{spread}"
+    text.append(tail + (f" ({line.note})" if line.note else ""), style="dim not bold")
+    return text
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def _points(one: Latency) -> tuple[str, str, str, str]:
+    return _ms(one.p50_ms), _ms(one.p95_ms), _ms(one.p99_ms), _ms(one.max_ms)
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.2f}" if milliseconds < 10 else f"{milliseconds:,.1f}"
+
+
+def _value(value: float, unit: str) -> str:
+    match unit:
+        case "ms":
+            return f"{_ms(value)} ms"
+        case "B":
+            return f"{value / 1e6:,.1f} MB"
+        case "B/s":
+            return f"{value / 1e6:,.1f} MB/s"
+        case "x":
+            return f"{value:.2f}x"
+        case "images":
+            return f"{value:.0f}"
+        case _:
+            return f"{value:,.3g} {unit}".strip()
+
+
+def _bar(start: float, length: float) -> Text:
+    """A bar from `start` over `length`, shares of the whole; never quite nothing."""
+    before = int(start * _BAR)
+    eighths = max(1, round(length * _BAR * 8))
+    full, rest = divmod(eighths, 8)
+    text = Text(" " * min(before, _BAR - 1))
+    text.append("█" * full + (_EIGHTHS[rest] if rest else ""), style="cyan")
+    return text
+
+
+def _find(path: PathResult, name: str) -> Latency | None:
+    return next((one for one in path.totals if one.name == name and one.count), None)
