@@ -71,9 +71,12 @@ def last_line(error: object) -> str:
 def _download(wanted: Sequence[str], folder: Path, options: Sequence[str]) -> str:
     """Fetches the packages into `folder`; the reason if that failed, else an empty text."""
     package = wanted[0]
+    # Files in the system's cache would be left out of the list, which then lacks some of them.
+    (folder / "partial").mkdir(exist_ok=True)
+    empty = f"Dir::Cache::archives={folder}"
     asked = run(
         [
-            "apt-get", "-qq", "-y", *options, "-o", "Debug::NoLocking=1", "--print-uris",
+            "apt-get", "-qq", "-y", *options, "-o", empty, "-o", "Debug::NoLocking=1", "--print-uris",
             "--no-install-recommends", "install", package,
         ],
         check=False,
