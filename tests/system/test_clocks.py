@@ -152,6 +152,8 @@ def test_every_field_has_a_whole_trace_while_wall_time_jumps_by_hours(run: Run) 
         told = {moment.stage for moment in trace.moments}
         assert told >= set(Stage) - {Stage.CLAIMED}, (
             "an image that rides in its offer is not claimed"
+        assert {one.stage for one in trace.stages} == told - {Stage.SCHEDULED}
+        assert len(trace.totals) == 6
         )
 
 
