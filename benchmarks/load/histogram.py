@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 from benchmarks.load.result import CurvePoint, Latency
@@ -39,29 +41,53 @@ class Histogram:
         """Samples."""
         return int(self._hdr.get_total_count())
 
+    def values(self) -> list[tuple[int, float]]:
+        """(samples up to and with this value, milliseconds), in rising order.
+
+        The library walks all its buckets in Python for every percentile; this looks once.
+        """
+        counts = np.ctypeslib.as_array(self._hdr.counts)
+        filled = np.flatnonzero(counts)
+        seen = np.cumsum(counts[filled])
+        hdr = self._hdr
+        return [
+            (int(upto), hdr.get_highest_equivalent_value(hdr.get_value_from_index(int(at))) / 1000)
+            for at, upto in zip(filled, seen, strict=True)
+        ]
+
     def percentile_ms(self, percentile: float) -> float:
         """The value at or below which this percentage of the samples lies; 0 where there is none."""
-        if not self.count:
-            return 0.0
-        return float(self._hdr.get_value_at_percentile(percentile)) / 1000
+        return value_at(self.values(), percentile)
 
     def latency(self, name: str) -> Latency:
         """The document's form."""
-        at = self.percentile_ms
+        values = self.values()
+
+        def at(percentile: float) -> float:
+            return value_at(values, percentile)
+
         return Latency(
             name=name,
             count=self.count,
-            min_ms=float(self._hdr.get_min_value()) / 1000 if self.count else 0.0,
+            min_ms=values[0][1] if values else 0.0,
             p50_ms=at(50),
             p90_ms=at(90),
             p95_ms=at(95),
             p99_ms=at(99),
             p999_ms=at(99.9),
-            max_ms=float(self._hdr.get_max_value()) / 1000 if self.count else 0.0,
+            max_ms=at(100),
             error_ms=self._error_ms,
-            curve=tuple(CurvePoint(percentile=p, ms=at(p)) for p in _CURVE) if self.count else (),
+            curve=tuple(CurvePoint(percentile=p, ms=at(p)) for p in _CURVE) if values else (),
             hdr=self._hdr.encode().decode("ascii"),
         )
+
+
+def value_at(values: Sequence[tuple[int, float]], percentile: float) -> float:
+    """The value of the sample whose rank is this share of all, rounded as HdrHistogram rounds."""
+    if not values:
+        return 0.0
+    rank = max(1, int(percentile / 100 * values[-1][0] + 0.5))
+    return values[bisect_left(values, (rank, 0.0))][1]
 
 
 def histogram_of(milliseconds: Iterable[float]) -> Histogram:
@@ -73,19 +99,18 @@ def histogram_of(milliseconds: Iterable[float]) -> Histogram:
 
 
 def values_of(latency: Latency) -> list[tuple[int, float]]:
-    """The distribution as (samples up to and with this value, milliseconds), in rising order."""
-    found = []
-    seen = 0
-    for item in HdrHistogram.decode(latency.hdr.encode("ascii")).get_recorded_iterator():
-        seen += item.count_added_in_this_iter_step
-        found.append((seen, item.value_iterated_to / 1000))
-    return found
+    """The values of a distribution of a document."""
+    return _read([latency]).values()
 
 
 def add_up(latencies: Sequence[Latency]) -> Latency:
     """One distribution of all their samples."""
+    return _read(latencies).latency(latencies[0].name)
+
+
+def _read(latencies: Sequence[Latency]) -> Histogram:
     whole = Histogram()
     for latency in latencies:
         whole._hdr.decode_and_add(latency.hdr.encode("ascii"))
         whole._error_ms = max(whole._error_ms, latency.error_ms)
-    return whole.latency(latencies[0].name)
+    return whole

@@ -10,7 +10,7 @@ from benchmarks.load.result import Document, Latency, PathResult, VerdictLine
 from wire_protocol.trace import Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
 
-_BAR = 30
+_BAR = 26
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 #: Side branches of the path: they run beside the stages that lead to the publication.
 _BESIDE = (Stage.ARCHIVED, Stage.RECORDED, Stage.SHOWN)
@@ -220,7 +220,8 @@ def _points(one: Latency) -> tuple[str, str, str, str]:
 
 
 def _ms(milliseconds: float) -> str:
-    return f"{milliseconds:,.2f}" if milliseconds < 10 else f"{milliseconds:,.1f}"
+    digits = 2 if milliseconds < 10 else 1 if milliseconds < 1000 else 0
+    return f"{milliseconds:,.{digits}f}"
 
 
 def _value(value: float, unit: str) -> str:

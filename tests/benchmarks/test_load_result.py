@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 from benchmarks.load.histogram import add_up, histogram_of
 from benchmarks.load.result import ResultRefusedError, read_result, write_result
@@ -42,3 +44,16 @@ def test_histograms_are_added_and_their_percentiles_never_averaged() -> None:
     assert whole.count == 100
     assert whole.p90_ms == pytest.approx(1.0, rel=0.001)
     assert whole.p95_ms == pytest.approx(100.0, rel=0.001)
+
+
+def test_percentiles_are_those_that_the_hdr_library_gives() -> None:
+    draw = random.Random(5)
+    samples = [draw.lognormvariate(3, 1) for _ in range(997)]
+    mine = histogram_of(samples).latency("x")
+    library = HdrHistogram.decode(mine.hdr.encode())
+    assert library.get_total_count() == 997
+    for point in mine.curve:
+        theirs = library.get_value_at_percentile(point.percentile) / 1000
+        assert point.ms == pytest.approx(theirs), point
+    assert mine.max_ms == pytest.approx(max(samples), rel=0.001)
+    assert mine.min_ms == pytest.approx(min(samples), rel=0.001)
