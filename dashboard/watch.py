@@ -14,12 +14,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from rich.console import Console
-from rich.live import Live
-
 from dashboard.settings import WatchSettings
 from dashboard.watch_list import Entry, WatchList
-from dashboard.watch_screen import moved_line, plain_line, screen
+from dashboard.watch_screen import WatchScreen, moved_line, plain_line
+from dashboard.watch_terminal import Terminal
 from service_runtime.boot import monotonic_ns, monotonic_s
 from service_runtime.clock_end import ClockEnd
 from service_runtime.log import get_log
@@ -33,7 +31,9 @@ from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
 
-REDRAW_EVERY_S: Final = 0.25
+#: Between two drawings: what comes meanwhile waits for the next one.
+LEAST_REST_S: Final = 0.002
+AGES_EVERY_S: Final = 1.0
 
 
 class Form(StrEnum):
@@ -160,29 +160,23 @@ class Watch:
     # --- out ------------------------------------------------------------------------------------
 
     async def _draw(self) -> None:
-        """Redraws on change, at most four times a second, and each second for the ages."""
-        console = Console()
-        with Live(
-            console=console,
-            auto_refresh=False,
-            screen=console.is_terminal,
-            vertical_overflow="crop",
-        ) as live:
+        """Redraws as soon as something changed, at most half of the time, and each second for the ages."""
+        terminal, screen = Terminal(), WatchScreen()
+        with terminal.open():
             while True:
+                began_s = monotonic_s()
                 undrawn, self._undrawn = self._undrawn, []
                 self._changed.clear()
-                drawn = screen(
-                    self._list, self._link, monotonic_s(), datetime.now(UTC),
-                    width=console.width, height=console.height,
-                )  # fmt: skip
-                live.update(drawn.picture, refresh=True)
+                size = terminal.size
+                drawn = screen.draw(self._list, self._link, began_s, datetime.now(UTC), size)
+                terminal.show(drawn, size)
                 for entry in self._list.note_drawn(drawn.entries):
                     self._stamp(entry)
                 for entry, message in undrawn:
                     self._done(entry, message)  # it is on the screen, or counted there
-                await asyncio.sleep(REDRAW_EVERY_S)
+                await asyncio.sleep(max(LEAST_REST_S, monotonic_s() - began_s))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(1 - REDRAW_EVERY_S):
+                    async with asyncio.timeout(AGES_EVERY_S):
                         await self._changed.wait()
 
     def _done(self, entry: Entry, message: Message) -> None:

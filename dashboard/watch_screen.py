@@ -1,23 +1,26 @@
-"""Draws the watch list: a live table at a terminal, one line per result elsewhere; it decides nothing."""
+"""Draws the watch list: a live table at a terminal, one line per result elsewhere; it decides nothing.
+
+A result is on the screen milliseconds after it came: each row is laid out once, and only its age is
+written anew (`dashboard.watch_rows`).
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
+from typing import Final
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 from dashboard.watch_list import Entry, WatchList
+from dashboard.watch_rows import Columns, Row, header, lay_out, wrapped
 from dashboard.words import (
     age_words,
     printable,
     probability_words,
-    urgency_mark,
     urgency_word,
     with_override,
     with_warning,
@@ -26,16 +29,21 @@ from wire_protocol.json_messages import Refile
 from wire_protocol.manifest import UNFILED
 from wire_protocol.words import RESEARCH_USE_ONLY
 
-#: Narrower terminals show no case, device and probabilities; the text says what matters.
-WIDE = 110
+#: Rows that stay laid out: more than a screen has.
+_KEPT_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A screen, and the entries that stand on it whole; the others are counted in its last line."""
 
-    picture: RenderableType
+    lines: tuple[tuple[Segment, ...], ...]
     entries: tuple[Entry, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self.lines:
+            yield from line
+            yield Segment.line()
 
 
 def age_s(entry: Entry, now_s: float, wall: datetime) -> float:
@@ -96,32 +104,54 @@ def moved_line(refile: Refile) -> str:
     )
 
 
-def screen(
-    watched: WatchList, link: str, now_s: float, wall: datetime, *, width: int, height: int
-) -> Drawn:
-    """The whole screen: the warning and the totals first, so that nothing can push them off."""
-    head = _head(watched, link)
-    entries = watched.in_order()
-    if not entries:
-        return Drawn(Group(head, Text("Waiting for diagnoses. Ctrl-C ends.", style="dim")), ())
+class WatchScreen:
+    """Lays screens out, remembering the rows of the one before."""
 
-    def picture(count: int) -> Group:
-        parts: list[RenderableType] = [head]
-        if count:
-            parts.append(_table(entries[:count], now_s, wall, is_wide=width >= WIDE))
-        rest = entries[count:]
-        if rest or watched.made_room:
-            parts.append(_below(watched, rest))
-        return Group(*parts)
+    def __init__(self) -> None:
+        self._columns: Columns | None = None
+        self._rows: dict[tuple[int, str], Row] = {}
 
-    # A row takes one line or more, so how many rows fit is measured.
-    measure = Console(file=StringIO(), width=width, height=height, color_system=None)
+    def draw(
+        self, watched: WatchList, link: str, now_s: float, wall: datetime, size: tuple[int, int]
+    ) -> Drawn:
+        """The whole screen of that many columns and lines.
 
-    def lines(count: int) -> int:
-        return len(measure.render_lines(picture(count), pad=False))
+        The warning and the totals come first, so that nothing can push them off.
+        """
+        width, height = size
+        top = wrapped(_head(watched, link), width)
+        entries = watched.in_order()
+        if not entries:
+            top += wrapped(Text("Waiting for diagnoses. Ctrl-C ends.", style="dim"), width)
+            return Drawn(tuple(top), ())
+        columns = Columns.of(width, entries[:height])
+        top.append(header(columns))
+        rows: list[tuple[Segment, ...]] = []
+        ends = [0]
+        for entry in entries:
+            row = self._row(entry, columns)
+            rows += row.lines(age_words(age_s(entry, now_s, wall)))
+            ends.append(len(rows))
+            if len(top) + len(rows) >= height:
+                break
+        for count in range(len(ends) - 1, -1, -1):
+            rest = entries[count:]
+            below = wrapped(_below(watched, rest), width) if rest or watched.made_room else []
+            if len(top) + ends[count] + len(below) <= height or count == 0:
+                break
+        if count == 0:
+            top.pop()  # no row, no header
+        return Drawn((*top, *rows[: ends[count]], *below), tuple(entries[:count]))
 
-    count = bisect_right(range(1, min(len(entries), height) + 1), height, key=lines)
-    return Drawn(picture(count), tuple(entries[:count]))
+    def _row(self, entry: Entry, columns: Columns) -> Row:
+        if columns != self._columns or len(self._rows) > _KEPT_ROWS:
+            self._columns = columns
+            self._rows.clear()
+        key = (entry.number, entry.moved_to)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = lay_out(entry, said(entry), columns)
+        return row
 
 
 def _head(watched: WatchList, link: str) -> Text:
@@ -133,34 +163,6 @@ def _head(watched: WatchList, link: str) -> Text:
         head.append(f"{urgency_word(urgency)} {count}")
     head.append(f"   {link}", style="dim")
     return head
-
-
-def _table(entries: Sequence[Entry], now_s: float, wall: datetime, *, is_wide: bool) -> Table:
-    table = Table(expand=True, pad_edge=False, show_edge=False, header_style="dim")
-    table.add_column("urgency", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    if is_wide:
-        table.add_column("case", no_wrap=True)
-        table.add_column("device", no_wrap=True)
-    table.add_column("image", no_wrap=True)
-    table.add_column("what it says", ratio=3)
-    if is_wide:
-        table.add_column("probabilities", ratio=1)
-    for entry in entries:
-        message = entry.message
-        text = Text(printable(said(entry)))
-        if entry.is_preview:
-            text = Text("PREVIEW. ", style="italic") + text
-        probabilities = Text(printable(probability_words(message.probabilities())))
-        table.add_row(
-            urgency_mark(message.urgency.value),
-            age_words(age_s(entry, now_s, wall)),
-            *((entry.moved_to or message.case_id, entry.device) if is_wide else ()),
-            message.image_id[-6:],
-            text,
-            *((probabilities,) if is_wide else ()),
-        )
-    return table
 
 
 def _below(watched: WatchList, rest: Sequence[Entry]) -> Text:

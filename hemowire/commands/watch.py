@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.json:
         form = Form.JSON
-    elif args.plain or not sys.stdout.isatty():
+    elif args.plain or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         form = Form.PLAIN
     else:
         form = Form.LIVE

@@ -19,13 +19,15 @@ from subprocess import PIPE, Popen
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker, edge_username
 from dashboard.settings import WatchSettings
 from dashboard.watch import Form, Watch
 from dashboard.watch_list import WatchList
-from dashboard.watch_screen import Drawn, plain_line, screen
+from dashboard.watch_rows import NARROWEST
+from dashboard.watch_screen import Drawn, WatchScreen, plain_line
 from dashboard.words import age_words, probability_words, with_override, with_warning
 from service_runtime.mqtt_types import NO_SUBSCRIBERS, Message
 from tests.dashboard.clients import TOPICS, asynchronous, client, say
@@ -67,7 +69,7 @@ def test_urgent_comes_first_and_within_one_urgency_the_newest(seed: int) -> None
 
 def drawn_text(watched: WatchList) -> str:
     console = Console(file=StringIO(), width=160, height=40, record=True)
-    console.print(screen(watched, "connected", 0.0, WALL, width=160, height=40).picture)
+    console.print(WatchScreen().draw(watched, "connected", 0.0, WALL, (160, 40)))
     return " ".join(console.export_text().split())
 
 
@@ -193,7 +195,7 @@ def test_the_warning_the_urgency_and_the_text_are_on_every_screen(width: int) ->
     console = Console(
         file=out, width=width, height=24, force_terminal=True, color_system="standard"
     )
-    console.print(screen(watched, "connected", 0.0, WALL, width=width, height=24).picture)
+    console.print(WatchScreen().draw(watched, "connected", 0.0, WALL, (width, 24)))
     shown = " ".join(out.getvalue().split())
     assert "Research use only, not for diagnosis." in shown
     assert "▲ ACUTE SUSPECTED" in shown
@@ -204,14 +206,14 @@ def test_the_warning_the_urgency_and_the_text_are_on_every_screen(width: int) ->
 
 def lines_on(width: int, height: int, watched: WatchList) -> tuple[list[str], Drawn]:
     """The screen as it stands on a terminal of that size, cut below its last line."""
-    drawn = screen(watched, "connected", 0.0, WALL, width=width, height=height)
+    drawn = WatchScreen().draw(watched, "connected", 0.0, WALL, (width, height))
     console = Console(file=StringIO(), width=width, height=height)
-    lines = console.render_lines(drawn.picture, pad=False)
+    lines = console.render_lines(drawn, pad=False)
     return ["".join(part.text for part in line).rstrip() for line in lines], drawn
 
 
 @pytest.mark.parametrize("count", [1, 20, 60])
-@pytest.mark.parametrize(("width", "height"), [(100, 30), (170, 40), (60, 12), (40, 3)])
+@pytest.mark.parametrize(("width", "height"), [(100, 30), (170, 40), (60, 12), (40, 3), (30, 20)])
 def test_the_newest_stands_on_the_screen_and_the_others_are_counted(
     width: int, height: int, count: int
 ) -> None:
@@ -221,9 +223,10 @@ def test_the_newest_stands_on_the_screen_and_the_others_are_counted(
     lines, drawn = lines_on(width, height, watched)
     if count == 1 and height > 3:
         assert not any("below" in line for line in lines)
-    if height > 3:
+    if height > 3 and width >= NARROWEST:
         assert hex_id("image", count - 1)[-6:] in " ".join(lines)
     assert len(lines) <= height or not drawn.entries
+    assert all(cell_len(line) <= width for line in lines)
     below = count - len(drawn.entries)
     if below:
         assert f"... {below} more below, {below} not shown yet" in " ".join(lines[-2:])
@@ -247,6 +250,22 @@ def test_what_left_the_list_without_being_shown_is_counted() -> None:
         add(watched, diagnosis(number))
     lines, _ = lines_on(100, 30, watched)
     assert lines[-1] == "7 left the list, 7 never shown"
+
+
+def test_a_row_that_was_laid_out_keeps_up_with_its_age_its_case_and_the_terminal() -> None:
+    watched = WatchList(rows=10)
+    add(watched, diagnosis(1, captured_at="1970-01-01T00:00:00Z"))
+    screen = WatchScreen()
+
+    def text(now_s: float, width: int) -> str:
+        lines = screen.draw(watched, "connected", now_s, WALL, (width, 30)).lines
+        return " ".join("".join(part.text for line in lines for part in line).split())
+
+    assert "5 s C7F3K2 scope-1" in text(5, 160)
+    assert "2 min C7F3K2 scope-1" in text(121, 160)
+    assert "scope-1" not in text(121, 90) and "2 min" in text(121, 90)
+    watched.move(refile(1, "S-0002"))
+    assert "2 min S-0002 scope-1" in text(121, 160)
 
 
 def watch_command(broker: LocalBroker, *flags: str) -> list[str]:

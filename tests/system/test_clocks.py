@@ -150,11 +150,10 @@ def test_every_field_has_a_whole_trace_while_wall_time_jumps_by_hours(run: Run) 
         assert trace.is_complete
         assert {trace.device, trace.worker.rpartition("-")[0]} == {DEVICE, "worker"}
         told = {moment.stage for moment in trace.moments}
-        assert told >= set(Stage) - {Stage.CLAIMED}, (
-            "an image that rides in its offer is not claimed"
+        # An image that rides in its offer is not claimed.
+        assert told >= set(Stage) - {Stage.CLAIMED}
         assert {one.stage for one in trace.stages} == told - {Stage.SCHEDULED}
         assert len(trace.totals) == 6
-        )
 
 
 def test_no_stamp_follows_the_wall_clock(run: Run) -> None:
