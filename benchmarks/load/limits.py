@@ -27,7 +27,7 @@ def physical_limits(
                 applies_to="images_per_s",
                 value=engine.images_per_s,
                 unit="images/s",
-                formula=f"measured by the worker at its start, {tiles} tiles an image",
+                formula=f"measured beside the run, {tiles} tile{'s' * (tiles > 1)} an image",
             )
         )
     return tuple(found)

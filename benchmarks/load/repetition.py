@@ -14,6 +14,7 @@ from benchmarks.links.link import Link as OpenLink
 from benchmarks.load.arrivals import Plan, plan_arrivals
 from benchmarks.load.baseline_runs import run_baselines
 from benchmarks.load.engine import engine_of
+from benchmarks.load.engine_alone import measure_alone
 from benchmarks.load.listening import difference
 from benchmarks.load.pictures import Picture
 from benchmarks.load.result import Counts, Link, PathResult, Repetition
@@ -56,6 +57,8 @@ async def run_repetition(
     plan = plan_of(scenario, seed)
     captures = _captures(scenario, plan)
     started = wall_time()
+    tell("the engine alone", 0, 0)
+    alone = [await measure_alone(scenario)]
     with run_folder(scenario, sum(captures)) as folder:
         async with open_site(
             scenario,
@@ -66,7 +69,7 @@ async def run_repetition(
             check_links=number == 1,
             tell=tell,
         ) as site:
-            engine = engine_of(scenario, site.listener.online("worker")[0], pictures[0])
+            worker = site.listener.online("worker")[0]
             before = site.device_link.counters()
             counters = await site.listener.counters()
             usage = Usage(site.processes())
@@ -91,6 +94,7 @@ async def run_repetition(
                     "broker": counted,
                 }
             )
+            alone.append(await measure_alone(scenario))
             baselines = await run_baselines(scenario, site, plan, number, tell)
             links = (describe(site.device_link, "device"), describe(site.worker_link, "worker"))
     repetition = Repetition(
@@ -98,7 +102,7 @@ async def run_repetition(
         seed=seed,
         started=started,
         load_s=load.phases.load_s,
-        engine=engine,
+        engine=engine_of(scenario, worker, pictures[0], alone),
         counts=_counts(verdict, site, load, traces),
         hemowire=path,
         baselines=baselines,

@@ -52,7 +52,7 @@ class Engine(Part):
     batch_size: int | None = None
     #: Pieces of a field that the network sees; None where nothing is classified.
     tiles_per_image: int | None = None
-    #: Its own speed, measured by the worker at start.
+    #: Its own speed: measured alone around the repetition, else by the worker at its start.
     images_per_s: float | None = None
 
 

@@ -104,11 +104,14 @@ def _spans(document: Document) -> Table:
 def _ways(document: Document) -> Table:
     """Hemowire beside the baselines: from the moment a sender begins with an image."""
     table = _table("the same images by other ways (milliseconds from the sender's start)")
-    table.caption = "faster: how many times hemowire's p50 to stored fits into that way's"
+    table.caption = (
+        "stored, published: p50 until durably in the archive, until the answer is sent; "
+        "MB/s while anything is on its way; faster: hemowire's stored in that way's"
+    )
     table.caption_justify = "left"
-    table.add_column("way", no_wrap=True)
-    for name in ("stored p50", "p95", "p99", "published", "MB/s", "lost", "faster"):
-        table.add_column(name, justify="right")
+    table.add_column("way")
+    for name in ("stored", "p95", "p99", "published", "MB/s", "lost", "faster"):
+        table.add_column(name, justify="right", no_wrap=True)
     own = _find(document.together, "offered_to_stored")
     for path in (document.together, *document.baselines_together):
         stored, published = (

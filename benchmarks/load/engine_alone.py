@@ -1,0 +1,64 @@
+"""The engine with nothing beside it, measured before and after a repetition: what a share of it is a share of.
+
+    python -m benchmarks.load.engine_alone '{"engine": "auto"}'
+
+A process of its own prints images a second at the batch size of the run, on noise; the worker's own
+figure is of half a second, while other programs start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.load.scenario import Scenario, WorkerSettings
+from cloud_worker.engines.engine import open_engine
+from cloud_worker.models.bundle import default_bundle, load_bundle
+
+_FOR_S = 3.0
+
+
+async def measure_alone(scenario: Scenario) -> float | None:
+    """Tiles a second in a new process; None where the scenario asks for no share of it."""
+    if not any(target.measure == "engine_share" for target in scenario.targets):
+        return None
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.load.engine_alone",
+        scenario.worker.model_dump_json(),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return float(json.loads(said)["tiles_per_s"]) if process.returncode == 0 else None
+
+
+def measure(wanted: WorkerSettings) -> float:
+    """Tiles a second of this engine, for some seconds."""
+    bundle = default_bundle() if wanted.bundle is None else load_bundle(wanted.bundle)
+    engine = open_engine(
+        bundle,
+        wanted.engine,
+        device=wanted.device,
+        threads=wanted.threads,
+        precision=wanted.precision,
+    )
+    shape = bundle.card.preprocessing
+    size = wanted.batch_size or engine.batch_size
+    noise = np.random.default_rng(0)
+    batch = noise.standard_normal((size, 3, shape.height_px, shape.width_px), dtype=np.float32)
+    engine.infer(batch)
+    done, started_s = 0, time.monotonic()
+    while (took_s := time.monotonic() - started_s) < _FOR_S:
+        engine.infer(batch)
+        done += size
+    return done / took_s
+
+
+if __name__ == "__main__":
+    tiles_per_s = measure(WorkerSettings.model_validate_json(sys.argv[1]))
+    print(json.dumps({"tiles_per_s": tiles_per_s}))
