@@ -282,6 +282,7 @@ class MqttSession:
             # See _was_taken_over. QoS 0: a kept session must not queue an earlier life's status.
             link.subscribe([Subscription(self._presence.topic, qos=0)])
         self._inbox.put(opened)
+        link.deliver()
         reason = "stopped"
         try:
             self._refuse_unsuitable(opened.limits)

@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service_runtime.broker_settings import BrokerSettings
+from service_runtime.joined_socket import JoinedSocket
 from service_runtime.known_time import check_against
 from service_runtime.mqtt_types import (
     LOST,
@@ -78,7 +79,9 @@ class PahoLink:
         self._on_message = on_message
         self._opened: asyncio.Future[Connected] = self._loop.create_future()
         self._closed: asyncio.Future[str] = self._loop.create_future()
+        self._socket: JoinedSocket | None = None
         self._attached = False
+        self._waits_for_room = False
         self._is_over = False
         self._fault: Exception | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -86,6 +89,7 @@ class PahoLink:
         self._window: PublishWindow | None = None
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._arrived: deque[Message] = deque()
+        self._is_delivering = False
         self._unacked: dict[int, int] = {}
         self._serial = 0
         self._client = self._new_client(will)
@@ -93,7 +97,7 @@ class PahoLink:
     # --- life ---------------------------------------------------------------------------------
 
     async def open(self) -> Connected:
-        """Connects; raises LinkClosedError, OSError or a FatalMqttError."""
+        """Connects; raises LinkClosedError, OSError or a FatalMqttError. `deliver` is to follow."""
         dial = self._loop.run_in_executor(None, self._dial)
         try:
             await asyncio.shield(dial)
@@ -110,6 +114,11 @@ class PahoLink:
     def _close_late(self, dialled: asyncio.Future[None]) -> None:
         dialled.exception()
         self._close_socket()
+
+    def deliver(self) -> None:
+        """The program knows of the connection: messages that came close behind CONNACK go to it."""
+        self._is_delivering = True
+        self._settle()
 
     async def wait_closed(self) -> str:
         """The reason why the connection ended; raises TakenOverError or what `fail` was given."""
@@ -128,6 +137,7 @@ class PahoLink:
     async def goodbye(self, patience_s: float) -> None:
         """Sends DISCONNECT, which withdraws the will, and closes when it is written."""
         if not self._is_over:
+            self._write()  # what waits first: paho closes right behind DISCONNECT
             self._client.disconnect()
             self._write()
             # Where the socket takes no more bytes, the broker will publish the will.
@@ -149,7 +159,7 @@ class PahoLink:
     @property
     def socket(self) -> sockets.socket | None:
         """The live socket, for assertions about its options."""
-        return self._client.socket()  # type: ignore[return-value]  # never a websocket here
+        return None if self._socket is None else self._socket.raw
 
     # --- out ----------------------------------------------------------------------------------
 
@@ -207,7 +217,7 @@ class PahoLink:
     def _settle(self) -> None:
         """Tells the program what paho's callbacks noted, and refills the window."""
         try:
-            while self._arrived:
+            while self._arrived and self._is_delivering:
                 self._on_message(self._arrived.popleft())
             if self._window is not None:
                 self._window.settle()
@@ -244,7 +254,7 @@ class PahoLink:
     # --- paho ---------------------------------------------------------------------------------
 
     def _new_client(self, will: Will | None) -> paho.Client:
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._options.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -273,7 +283,6 @@ class PahoLink:
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closing
         client.on_socket_register_write = self._wants_write
-        client.on_socket_unregister_write = self._wants_no_write
         return client
 
     def _dial(self) -> None:
@@ -289,37 +298,55 @@ class PahoLink:
         )
 
     def _socket_opened(self, _client: object, _userdata: object, sock: SocketLike) -> None:
-        assert isinstance(sock, sockets.socket)  # never paho's websocket wrapper
+        assert isinstance(sock, JoinedSocket)  # see `_Client`
+        self._socket = sock
         # Without NODELAY at both ends a QoS 1 answer takes 42-88 ms instead of 0.8 ms.
-        sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        sock.raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         option = getattr(sockets, "TCP_CONGESTION", None)
         if self._options.congestion is not None and option is not None:
             with suppress(OSError):  # this kernel has no such algorithm: `hemowire doctor` says so
-                sock.setsockopt(sockets.IPPROTO_TCP, option, self._options.congestion.encode())
+                sock.raw.setsockopt(sockets.IPPROTO_TCP, option, self._options.congestion.encode())
 
     def _attach(self) -> None:
-        sock = self._client.socket()
-        if sock is None or self._is_over:
+        if self._socket is None or self._client.socket() is None or self._is_over:
             raise LinkClosedError("connection closed while connecting")
         self._attached = True
-        self._loop.add_reader(sock.fileno(), self._read)
-        self._write_or_wait(sock)
+        self._loop.add_reader(self._socket.fileno(), self._read)
+        self._write()
         self._tick()
 
     def _read(self) -> None:
+        sock = self._socket
+        assert sock is not None, "read only while attached"
+        sock.arm()
         try:
             self._client.loop_read()
-            sock = self._client.socket()
-            while isinstance(sock, ssl.SSLSocket) and sock.pending():
+            while sock.has_more:
                 self._client.loop_read()
-                sock = self._client.socket()
         except (ValueError, IndexError, KeyError, TypeError, struct.error) as error:
             self.fail(LinkClosedError(f"the broker sent what cannot be read: {error}"))
         self._settle()
 
     def _write(self) -> None:
-        if self._attached and not self._is_over:
+        """Gives the socket what paho has for it, and asks to be told when it takes more."""
+        sock = self._socket
+        if sock is None or not self._attached or self._is_over:
+            return
+        try:
+            sock.flush()
             self._client.loop_write()
+            if self._attached:
+                sock.flush()
+        except OSError:
+            self.shut("connection lost")
+        if not self._attached:
+            return
+        wants = sock.is_waiting or self._client.want_write()
+        if wants and not self._waits_for_room:
+            self._loop.add_writer(sock.fileno(), self._write)
+        elif self._waits_for_room and not wants:
+            self._loop.remove_writer(sock.fileno())
+        self._waits_for_room = wants
 
     def _tick(self) -> None:
         if not self._is_over:
@@ -328,25 +355,16 @@ class PahoLink:
                 min(1.0, self._options.keepalive_s / 4), self._tick
             )
 
-    def _wants_write(self, _client: object, _userdata: object, sock: SocketLike) -> None:
+    def _wants_write(self, _client: object, _userdata: object, _sock: SocketLike) -> None:
         if self._attached:
-            # Most writes succeed at once: the selector is asked only when this one did not.
-            self._loop.call_soon(self._write_or_wait, sock)
-
-    def _write_or_wait(self, sock: SocketLike) -> None:
-        self._write()
-        if self._attached and self._client.want_write():
-            self._loop.add_writer(sock.fileno(), self._write)
-
-    def _wants_no_write(self, _client: object, _userdata: object, sock: SocketLike) -> None:
-        if self._attached and sock.fileno() >= 0:
-            self._loop.remove_writer(sock.fileno())
+            # What this turn of the loop still brings is written with it.
+            self._loop.call_soon(self._write)
 
     def _socket_closing(self, _client: object, _userdata: object, sock: SocketLike) -> None:
         if self._attached and sock.fileno() >= 0:
             self._loop.remove_reader(sock.fileno())
             self._loop.remove_writer(sock.fileno())
-        self._attached = False
+        self._attached = self._waits_for_room = False
 
     def _close_socket(self) -> None:
         sock = self._client.socket()
@@ -434,6 +452,15 @@ class PahoLink:
         self._unacked.clear()
         if self._window is not None:
             self._window.end()
+
+
+class _Client(paho.Client):
+    """paho on a `JoinedSocket`; this one method is not of its published interface."""
+
+    def _create_socket(self) -> JoinedSocket:
+        sock = super()._create_socket()
+        assert isinstance(sock, sockets.socket)  # never paho's websocket wrapper
+        return JoinedSocket(sock)
 
 
 class _ClosingSocket(ssl.SSLSocket):
