@@ -28,14 +28,18 @@ class TimeStamps:
         self._step_us = step_us
         self._lane = -1
         self._last_us = 0
+        #: The latest clock that was seen; in a burst the stamps run ahead of it.
+        self._clock_us = 0
         #: Whether `ceilings` changed since this was last set to False.
         self.must_save = False
 
     def take(self, wall_ns: int) -> int:
         """A stamp at `wall_ns` or the nearest step after it that is free."""
         now_us = wall_ns // 1000
-        if self._lane < 0 or now_us < self._last_us - SLACK_US:
+        if self._lane < 0 or now_us < self._clock_us - SLACK_US:
             self._choose_lane(now_us)
+            self._clock_us = now_us
+        self._clock_us = max(self._clock_us, now_us)
         at_us = max(now_us, self._last_us + 1)
         at_us = -(-at_us // self._step_us) * self._step_us
         if at_us > self.ceilings.get(self._lane, -1):

@@ -49,6 +49,13 @@ def test_a_burst_within_one_microsecond_is_spread_over_the_next_ones() -> None:
     assert [stamps.take(START_NS) - START_NS for _ in range(4)] == [0, 1000, 2000, 3000]
 
 
+def test_a_burst_of_seconds_keeps_its_lane_so_that_milliseconds_differ() -> None:
+    stamps = TimeStamps(step_us=1000)
+    given_out = [stamps.take(START_NS + n * 100_000) for n in range(5000)]
+    assert {at % LANES for at in given_out} == {0}
+    assert len({at // 1_000_000 for at in given_out}) == 5000
+
+
 @pytest.mark.parametrize("back_ns", [2_000_000_000, 24 * HOUR_NS])
 def test_a_clock_that_goes_back_is_followed_in_another_lane(back_ns: int) -> None:
     stamps = TimeStamps()
