@@ -10,39 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.load.house import SITE, House
 from benchmarks.process_facts import ProcessFacts, look_at
 from broker_config.local import RECORDS, WORKER, LocalBroker, edge_username
-from hemowire.demo.toml_text import Value, toml_text
+from hemowire.demo.toml_text import Value
 
-SITE, DEVICE = "lab", "scope-1"
-
-
-@dataclass(slots=True)
-class House:
-    """A running broker, records store and worker, and the settings of the agents that follow."""
-
-    folder: Path
-    broker: LocalBroker
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, name: str, settings: dict[str, Value]) -> None:
-        """Starts `hemowire NAME` with these settings."""
-        path = self.folder / f"{name}.toml"
-        path.write_text(toml_text(settings), encoding="utf-8")
-        log = (self.folder / f"{name}.log").open("wb")
-        command = [sys.executable, "-m", "hemowire", name, "--config", str(path)]
-        self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
-
-    def table(self, username: str) -> dict[str, Value]:
-        """The [broker] table of an account."""
-        return {
-            "port": self.broker.port,
-            "username": username,
-            "password_file": self.broker.password_file(username),
-        }
+DEVICE = "scope-1"
 
 
 @contextlib.contextmanager
@@ -53,24 +29,24 @@ def house() -> Iterator[House]:
         broker = LocalBroker(folder / "broker", site=SITE, devices=[DEVICE])
         with broker.process:
             built = House(folder, broker)
-            archive: Value = str(folder / "archive")
-            database: Value = f"sqlite:///{folder / 'records.sqlite'}"
-            built.start(
+            archive = str(folder / "archive")
+            records = built.write(
                 "records",
                 {
-                    "database_url": database,
+                    "database_url": f"sqlite:///{folder / 'records.sqlite'}",
                     "archive_url": archive,
                     "broker": built.table(RECORDS),
                 },
             )
-            built.start("worker", {"archive_url": archive, "broker": built.table(WORKER)})
+            worker = built.write("worker", {"archive_url": archive, "broker": built.table(WORKER)})
+            built.start(
+                "records", "records", ["-m", "hemowire", "records", "--config", str(records)]
+            )
+            built.start("worker", "worker", ["-m", "hemowire", "worker", "--config", str(worker)])
             try:
                 yield built
             finally:
-                for process in built.processes:
-                    process.terminate()
-                for process in built.processes:
-                    process.wait(30)
+                built.stop("worker", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +66,11 @@ class Agent:
 def agent(house: House, name: str, camera: dict[str, Value], **changes: Value) -> Iterator[Agent]:
     """An agent of its own data folder, from its start to its end in order."""
     data_dir = house.folder / name
-    settings = house.folder / f"{name}.toml"
     values: dict[str, Value] = {
         "site": SITE, "device": DEVICE, "data_dir": data_dir, "log_level": "warning", **changes,
         "camera": camera, "broker": house.table(edge_username(DEVICE)),
     }  # fmt: skip
-    settings.write_text(toml_text(values), encoding="utf-8")
+    settings = house.write(name, values)
     address = house.folder / f"{name}.notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(address))
