@@ -103,8 +103,8 @@ def program_point(status: Status, places: Places) -> Point:
             "reason": status.reason,
             "id": status.id,
             "incarnation": status.incarnation,
-            "bundle": status.bundle,
-            "engine": status.engine,
+            "bundle": status.bundle or None,
+            "engine": status.engine or None,
         },
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker_config.local import RECORDS, WORKER, LocalBroker, edge_username
+from broker_config.local import METRICS, RECORDS, WORKER, LocalBroker, edge_username
 from broker_config.locate import require_mosquitto
 from cloud_worker.models.bundle import Bundle, default_bundle, find_bundle, load_bundle
 from hemowire.demo.options import DemoOptions
@@ -46,6 +46,11 @@ class House:
         """The records store's database."""
         return f"sqlite:///{self.folder / 'records.sqlite'}"
 
+    @property
+    def points(self) -> Path:
+        """The folder with the points of traces and counters."""
+        return self.folder / "metrics"
+
     def outbox(self, device: str) -> Path:
         """A device's outbox folder."""
         return self.folder / device / "outbox"
@@ -79,6 +84,23 @@ class House:
                 "archive_url": str(self.archive),
                 "broker": self._broker_table(WORKER),
                 "model": {"bundle": str(self.bundle.folder), "engine": self.options.engine},
+            },
+        )
+
+    def metrics(self) -> Path:
+        """Writes metrics.toml: into files, and to a server where one is named."""
+        server: dict[str, Value] = {}
+        if self.options.influx is not None:
+            server = {"influx": {"url": self.options.influx}}
+        return self._write(
+            "metrics.toml",
+            {
+                "spool_folder": self.points,
+                "await_shown": False,  # the demo's own screen publishes no trace
+                "counters_every_s": 5,
+                "time_step": "ms",  # fine enough here, and VictoriaMetrics keeps no more
+                "broker": self._broker_table(METRICS),
+                **server,
             },
         )
 

@@ -31,6 +31,7 @@ class DemoOptions:
     seed: int
     plain: bool
     picture: Path | None
+    influx: str | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture", type=Path, metavar="FILE.svg", help="draw the last screen here"
     )
     parser.add_argument(
+        "--influx",
+        metavar="URL",
+        help="write traces and counters to this InfluxDB 2 or VictoriaMetrics, not only to files",
+    )
+    parser.add_argument(
         "--plain", action="store_true", help="plain lines instead of the live screen"
     )
 
@@ -92,6 +98,8 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
             raise OptionsError(f"{name} {file}: no such folder: {file.absolute().parent}")
     if args.folder is not None and args.folder.exists() and any(args.folder.iterdir()):
         raise OptionsError(f"--folder {args.folder}: not empty; each run needs a folder of its own")
+    if args.influx is not None and not args.influx.startswith(("http://", "https://")):
+        raise OptionsError(f"--influx {args.influx}: a URL that begins with http:// or https://")
     return DemoOptions(
         images=args.images.resolve() if args.images else None,
         devices=args.devices,
@@ -107,6 +115,7 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         seed=args.seed,
         plain=args.plain,
         picture=args.picture,
+        influx=args.influx,
     )
 
 

@@ -104,8 +104,21 @@ def print_verdict(
         console.print(f"  programs that had to be started again: {restarts}")
     for problem in verdict.problems[:20]:
         console.print(f"  [red]problem:[/] {problem}", highlight=False, soft_wrap=True)
+    console.print(_where_points_are(house), highlight=False, soft_wrap=True)
     console.print(
         f"  bundle {house.bundle.name}; files and logs in {house.folder} (delete it when done)",
         highlight=False,
     )
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
+
+
+def _where_points_are(house: House) -> str:
+    """Traces and counters: how many points lie in files, or which server has them."""
+    waiting = sum(
+        sum(not line.startswith("#") for line in file.read_text(encoding="utf-8").splitlines())
+        for file in house.points.glob("points-*.lp")
+    )
+    files = f"line protocol in {house.points}/points-*.lp (influx write --file takes them)"
+    if house.options.influx is None:
+        return f"  metrics: {waiting} points as {files}"
+    return f"  metrics: sent to {house.options.influx}; the last of them also as {files}"

@@ -38,7 +38,7 @@ from wire_protocol.json_messages import Presence, Status
 WORKER_START_S = 180.0
 #: After Ctrl-C the cameras stop and what they captured is given this long to be recorded.
 DRAIN_S = 20.0
-STOP_ORDER = ["edge", "worker", "records", "broker"]
+STOP_ORDER = ["edge", "worker", "records", "metrics", "broker"]
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -71,6 +71,7 @@ async def _run(options: DemoOptions, console: Console) -> int:
             await programs.start_command("broker", *house.broker_command())
             async with _observers(house, progress, screen) as operator:
                 screen.note("starting the records store and the worker")
+                await programs.start("metrics", "metrics", "--config", str(house.metrics()))
                 await programs.start("records", "records", "--config", str(house.records()))
                 await programs.start("worker", "worker", "--config", str(house.worker()))
                 screen.start()
