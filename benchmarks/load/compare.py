@@ -10,18 +10,20 @@ the interval leaves out zero and the change is at least SMALLEST of the old figu
 
 from __future__ import annotations
 
-import random
 import statistics
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.load.histogram import values_of
 from benchmarks.load.measure_names import unit_of
 from benchmarks.load.result import Document, PathResult, Repetition
 from benchmarks.load.verdict import measure
 
+Values = NDArray[np.float64]
 #: Share of the old figure below which a change is of no interest, however sure.
 SMALLEST = 0.02
 _DRAWS = 2000
@@ -80,7 +82,7 @@ def compare(a: Document, b: Document, *, anyway: bool = False) -> Comparison:
         raise NotComparableError(
             f"these results cannot be compared:{listed}\n  (--anyway compares them and says so)"
         )
-    draw = random.Random(_SEED)
+    draw = np.random.default_rng(_SEED)
     lines = []
     for name, get in _figures(a, b):
         ours, theirs = [get(r) for r in a.repetitions], [get(r) for r in b.repetitions]
@@ -114,7 +116,8 @@ class _Sampled:
     """A figure of one repetition, and how to draw it anew."""
 
     value: float
-    drawn: Callable[[random.Random], float]
+    #: So many values, as other runs of this repetition would have had them.
+    drawn: Callable[[np.random.Generator, int], Values]
 
 
 def _figures(a: Document, b: Document) -> list[tuple[str, Callable[[Repetition], _Sampled | None]]]:
@@ -146,31 +149,35 @@ def _of_latency(repetition: Repetition, path: str, part: str, point: str) -> _Sa
     if latency is None:
         return None
     values = values_of(latency)
+    upto = np.array([seen for seen, _ in values])
+    at_ms = np.array([value for _, value in values])
     rank = max(1, round(_POINTS[point] / 100 * latency.count))
 
-    def drawn(draw: random.Random) -> float:
-        quantile = draw.betavariate(rank, latency.count - rank + 1)
-        place = bisect_left(values, (round(quantile * latency.count), 0.0))
-        return values[min(place, len(values) - 1)][1]
+    def drawn(draw: np.random.Generator, count: int) -> Values:
+        quantiles = draw.beta(rank, latency.count - rank + 1, count)
+        places = np.searchsorted(upto, np.rint(quantiles * latency.count))
+        return np.asarray(at_ms[np.minimum(places, len(at_ms) - 1)], np.float64)
 
     return _Sampled(float(getattr(latency, point)), drawn)
 
 
 def _of_scalar(repetition: Repetition, name: str) -> _Sampled | None:
     value = measure(name, repetition)
-    return None if value is None else _Sampled(value, lambda _: value)
+    if value is None:
+        return None
+    return _Sampled(value, lambda _, count: np.full(count, value))
 
 
 def _compare(
-    name: str, befores: Sequence[_Sampled], afters: Sequence[_Sampled], draw: random.Random
+    name: str, befores: Sequence[_Sampled], afters: Sequence[_Sampled], draw: np.random.Generator
 ) -> Line:
     before = statistics.median(one.value for one in befores)
     after = statistics.median(one.value for one in afters)
-    differences = sorted(_median(draw, afters) - _median(draw, befores) for _ in range(_DRAWS))
+    differences = np.sort(_medians(draw, afters) - _medians(draw, befores))
     tail = round((1 - _CONFIDENCE) / 2 * _DRAWS)
     widen = _widening(len(befores), len(afters))
-    low = (after - before) + min(0.0, differences[tail] - (after - before)) * widen
-    high = (after - before) + max(0.0, differences[-tail - 1] - (after - before)) * widen
+    low = (after - before) + min(0.0, float(differences[tail]) - (after - before)) * widen
+    high = (after - before) + max(0.0, float(differences[-tail - 1]) - (after - before)) * widen
     if min(len(befores), len(afters)) < LEAST_REPETITIONS:
         change = Change.UNKNOWN
     elif low <= 0 <= high or abs(after - before) < SMALLEST * abs(before):
@@ -180,8 +187,13 @@ def _compare(
     return Line(name, unit_of(name), before, after, low, high, change)
 
 
-def _median(draw: random.Random, sampled: Sequence[_Sampled]) -> float:
-    return statistics.median(one.drawn(draw) for one in draw.choices(sampled, k=len(sampled)))
+def _medians(draw: np.random.Generator, sampled: Sequence[_Sampled]) -> Values:
+    """Medians over repetitions drawn with replacement, each with values of its own."""
+    count = len(sampled)
+    values = np.stack([one.drawn(draw, _DRAWS * count).reshape(_DRAWS, count) for one in sampled])
+    chosen = draw.integers(0, count, (_DRAWS, count))
+    rows, columns = np.indices((_DRAWS, count))
+    return np.asarray(np.median(values[chosen, rows, columns], axis=1), np.float64)
 
 
 def _widening(befores: int, afters: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import importlib.util
 import shlex
 import statistics
 import sys
@@ -23,7 +24,7 @@ from benchmarks.load.pictures import make_pictures
 from benchmarks.load.repetition import run_repetition
 from benchmarks.load.result import Document, write_result
 from benchmarks.load.scenario import Scenario, load_scenario
-from benchmarks.load.screen import Screen
+from benchmarks.load.screen import Screen, ScreenPart
 from benchmarks.load.site import StartError
 from benchmarks.load.summary import print_summary
 from benchmarks.load.sweep import run_sweep
@@ -35,6 +36,7 @@ from service_runtime.boot import wall_time
 from service_runtime.log import configure_logging
 
 _WRONG = (NoSuchBundleError, BundleRefusedError, MosquittoMissingError, LinkUnavailableError)
+_REPORT = "benchmarks.report"
 _FAILED = (StartError, ProgramEndedError)
 
 
@@ -54,6 +56,9 @@ def run_bench(options: BenchOptions) -> int:
     scenario = load_scenario(options.scenario)
     if options.repetitions is not None:
         scenario = scenario.model_copy(update={"repetitions": options.repetitions})
+    if options.html_file is not None and importlib.util.find_spec(_REPORT) is None:
+        print(f"hemowire bench: --html: {_REPORT} is not there", file=sys.stderr)
+        return 2
     configure_logging("error")  # each program keeps its own log; the screen belongs to the bench
     console = Console()
     try:
@@ -67,7 +72,7 @@ def run_bench(options: BenchOptions) -> int:
     if options.json_file is not None:
         write_result(document, options.json_file)
     if options.html_file is not None:
-        importlib.import_module("benchmarks.report.page").write_report(document, options.html_file)
+        importlib.import_module(_REPORT).write_report(document, options.html_file)
     print_summary(document, console)
     for file in (options.json_file, options.html_file):
         if file is not None:
@@ -79,17 +84,17 @@ async def measure_scenario(scenario: Scenario, console: Console) -> Document:
     """Everything that the scenario asks for; raises what a missing or failing program raises."""
     began_s, started = time.monotonic(), wall_time()
     machine = describe_machine()
-    parts = 1 + scenario.repetitions + (scenario.sweep is not None)
-    with Screen(console, parts) as screen:
-        screen.part(f"{scenario.name}: rendering {scenario.images.distinct} fields")
+    with Screen(console, _parts(scenario)) as screen:
+        screen.begin()
+        screen.tell(f"rendering {scenario.images.distinct} fields", 0, 0)
         pictures = await asyncio.to_thread(make_pictures, scenario.images, scenario.seed)
         done = []
         for number in range(1, scenario.repetitions + 1):
-            screen.part(f"{scenario.name}: repetition {number} of {scenario.repetitions}")
+            screen.begin()
             done.append(await run_repetition(scenario, number, pictures, screen.tell))
         sweep = None
         if scenario.sweep is not None:
-            screen.part(f"{scenario.name}: sweep of rates")
+            screen.begin()
             sweep = await run_sweep(scenario, pictures, screen.tell)
     repetitions = tuple(one.repetition for one in done)
     mean_bytes = statistics.fmean(len(picture.numbered(0)) for picture in pictures)
@@ -113,6 +118,24 @@ async def measure_scenario(scenario: Scenario, console: Console) -> Document:
         limits=limits,
         verdicts=judge(scenario.targets, repetitions, limits, sweep),
     )
+
+
+def _parts(scenario: Scenario) -> list[ScreenPart]:
+    """What will be done, and about how long each takes."""
+    load_s = scenario.phases.load_s
+    start_s = 7 + 0.3 * scenario.devices.count
+    repetition_s = start_s + load_s + len(scenario.baselines) * (5 + load_s) + 4
+    name = scenario.name
+    parts = [ScreenPart(f"{name}: images", 0.5 * scenario.images.distinct)]
+    parts += [
+        ScreenPart(f"{name}: repetition {number} of {scenario.repetitions}", repetition_s)
+        for number in range(1, scenario.repetitions + 1)
+    ]
+    if scenario.sweep is not None:
+        point_s = scenario.sweep.measured_s + 4
+        sweep_s = start_s + point_s * len(scenario.sweep.rates_per_s)
+        parts.append(ScreenPart(f"{name}: sweep of rates", sweep_s))
+    return parts
 
 
 def scenario_digest(scenario: Scenario) -> str:

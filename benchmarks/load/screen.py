@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenPart:
+    """A part of the whole, and about how long it takes."""
+
+    name: str
+    expected_s: float
 
 
 class Screen:
-    """`part` begins a part of the whole, `tell` says what happens within it."""
+    """`begin` starts the next part, `tell` says what happens within it."""
 
-    def __init__(self, console: Console, parts: int) -> None:
+    def __init__(self, console: Console, parts: Sequence[ScreenPart]) -> None:
         self._console = console
         self._is_live = console.is_terminal
         self._progress = Progress(
@@ -26,21 +31,25 @@ class Screen:
             TextColumn("[bold]{task.fields[name]}"),
             BarColumn(bar_width=28),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[left]}"),
             console=console,
             transient=True,
         )
-        self._whole = self._progress.add_task("", total=parts, name="bench")
-        self._now = self._progress.add_task("", total=None, name="now  ")
-        self._done = 0
-        self._part = ""
+        self._parts = parts
+        self._whole_s = sum(part.expected_s for part in parts)
+        self._whole = self._progress.add_task("", total=self._whole_s, name="bench", left="")
+        self._now = self._progress.add_task("", total=None, name="now  ", left="")
+        self._place = -1
+        self._since_s = 0.0
         self._said = ""
 
-    def part(self, name: str) -> None:
+    def begin(self) -> None:
         """The next part of the whole begins."""
-        self._part = name
-        self._progress.update(self._whole, completed=self._done, description=name)
-        self._done += 1
+        self._place += 1
+        self._since_s = time.monotonic()
+        self._said = ""
+        name = self._parts[self._place].name
+        self._progress.update(self._whole, description=name)
         if not self._is_live:
             self._console.print(name, highlight=False)
 
@@ -49,8 +58,13 @@ class Screen:
         self._progress.update(
             self._now, description=what, completed=done, total=whole if whole > 0 else None
         )
-        within = done / whole if whole > 0 else 0.0
-        self._progress.update(self._whole, completed=self._done - 1 + min(within, 1.0) * 0.9)
+        part_s = self._parts[self._place].expected_s
+        within_s = min(time.monotonic() - self._since_s, part_s)
+        passed_s = sum(part.expected_s for part in self._parts[: self._place]) + within_s
+        minutes, seconds = divmod(round(self._whole_s - passed_s), 60)
+        self._progress.update(
+            self._whole, completed=passed_s, left=f"about {minutes}:{seconds:02} left"
+        )
         kind = what.partition(":")[0]
         if not self._is_live and kind != self._said:
             self._said = kind

@@ -12,6 +12,10 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 
 _BAR = 26
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_WAYS_NOTE = (
+    "stored, published: p50 until durably in the archive, until the answer is sent; p95 and p99 of "
+    "stored; MB/s while anything is on its way; faster: hemowire's stored in that way's"
+)
 #: Side branches of the path: they run beside the stages that lead to the publication.
 _BESIDE = (Stage.ARCHIVED, Stage.RECORDED, Stage.SHOWN)
 
@@ -22,11 +26,14 @@ def print_summary(document: Document, console: Console) -> None:
     console.print(_stages(document.together))
     console.print()
     console.print(_spans(document))
+    _print_limits(document, console)
     console.print()
     if document.baselines_together:
         console.print(_ways(document))
+        console.print(_WAYS_NOTE, style="dim", highlight=False)
         console.print()
     console.print(_processes(document.together))
+    _print_broker(document.together, console)
     console.print()
     if document.sweep is not None:
         console.print(_sweep(document))
@@ -90,25 +97,23 @@ def _spans(document: Document) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for one in document.together.totals:
         table.add_row(one.name.replace("_", " ").replace(" less", ", less"), *_points(one))
-    limits = [
-        f"{limit.name}: {limit.value:,.1f} {limit.unit} for {limit.applies_to.replace('_', ' ')} "
-        f"({limit.formula})"
-        for limit in document.limits
-    ]
-    if limits:
-        table.caption = "what no software could beat: " + "; ".join(limits)
-        table.caption_justify = "left"
     return table
+
+
+def _print_limits(document: Document, console: Console) -> None:
+    for limit in document.limits:
+        value = f"{limit.value:,.1f} {limit.unit}".replace("images/s", "a second")
+        what = limit.applies_to.removesuffix("_per_s").replace("_", " ")
+        console.print(
+            f"no software beats {limit.name}: {what} {value} ({limit.formula})",
+            style="dim",
+            highlight=False,
+        )
 
 
 def _ways(document: Document) -> Table:
     """Hemowire beside the baselines: from the moment a sender begins with an image."""
     table = _table("the same images by other ways (milliseconds from the sender's start)")
-    table.caption = (
-        "stored, published: p50 until durably in the archive, until the answer is sent; "
-        "MB/s while anything is on its way; faster: hemowire's stored in that way's"
-    )
-    table.caption_justify = "left"
     table.add_column("way")
     for name in ("stored", "p95", "p99", "published", "MB/s", "lost", "faster"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -147,15 +152,19 @@ def _processes(path: PathResult) -> Table:
             "" if grew is None else f"{grew / 1e6:.0f}",
             "" if use.written_bytes is None else f"{use.written_bytes / 1e6:.1f}",
         )
+    return table
+
+
+def _print_broker(path: PathResult, console: Console) -> None:
     counters = path.broker
     if counters is not None:
-        table.caption = (
+        console.print(
             f"broker: {counters.messages_received:,} messages in, {counters.messages_sent:,} out, "
             f"{counters.bytes_received / 1e6:.1f} MB in, {counters.bytes_sent / 1e6:.1f} MB out, "
-            f"{counters.publish_dropped} dropped"
+            f"{counters.publish_dropped} dropped",
+            style="dim",
+            highlight=False,
         )
-        table.caption_justify = "left"
-    return table
 
 
 def _sweep(document: Document) -> Table:
@@ -186,12 +195,12 @@ def _print_verdict(document: Document, console: Console) -> None:
         "  (counted from outboxes, archive and records)",
         style="bold" if clean else "bold red",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     for problem in [problem for count in counts for problem in count.problems][:10]:
         console.print(f"  problem: {problem}", style="red", highlight=False, soft_wrap=True)
     for line in document.verdicts:
-        console.print(_verdict(line), soft_wrap=True)
+        console.print(_verdict(line), soft_wrap=not console.is_terminal)
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
 
 
