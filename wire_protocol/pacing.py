@@ -1,8 +1,12 @@
 """How fast a device may send: delivery rate, round trips, window and chunk size; it sends nothing.
 
-The window is rate x (least round trip + 200 ms): enough to fill the link, and a queue of at most
-about 200 ms at its slowest hop. The rate is the greatest delivery rate of the last seconds, in
-which samples taken while there was too little to send count only upwards (as in BBR).
+The window is rate x (least round trip + 200 ms + hold-ups): enough to fill the link, and a queue of
+about 200 ms at its slowest hop. A hold-up is what a round trip took beyond its bytes at that rate:
+on a lossy link TCP keeps back what has arrived until a lost packet has come again, and without them
+the window would be too small to keep the link busy meanwhile. The rate is the greatest delivery
+rate of the last seconds, in which samples taken while there was too little to send count only
+upwards (as in BBR). Until the rate stops growing the window is twice as large, for a rate that was
+measured with a small window says nothing of the link.
 """
 
 from __future__ import annotations
@@ -14,6 +18,13 @@ RATE_PERIOD_S = 2.0
 MIN_RTT_PERIOD_S = 30.0
 SHORTEST_RTT_S = 1e-4
 LONGEST_DRAIN_S = 30.0
+#: The window covers so many mean hold-ups, up to this long.
+HOLD_UPS = 3.0
+LONGEST_HOLD_UP_S = 1.0
+#: The link is full when so many round trips in a row raised the rate by less than this.
+FULL_ROUNDS = 3
+FULL_GROWTH = 1.25
+FILLING_GAIN = 2
 
 
 class Pace:
@@ -21,11 +32,17 @@ class Pace:
 
     __slots__ = (
         "_chunk_cap",
+        "_full_rate",
+        "_full_rounds",
+        "_hold_up",
+        "_idle_at",
+        "_is_filling",
         "_min_rtt_before",
         "_min_rtt_now",
         "_rate_before",
         "_rate_now",
         "_rate_since",
+        "_round_ends",
         "_rtt_since",
         "_settings",
         "delivered",
@@ -39,6 +56,13 @@ class Pace:
         self._rate_now = self._rate_before = 0.0
         self._rate_since = self._rtt_since = float("-inf")
         self._min_rtt_now = self._min_rtt_before = float("inf")
+        self._hold_up = 0.0
+        self._idle_at = 0
+        self._is_filling = True
+        self._full_rate = 0.0
+        self._full_rounds = 0
+        #: When a byte sent after this many had been delivered is acknowledged, a round trip is over.
+        self._round_ends = 0
         self.srtt = 0.0
         #: Bytes acknowledged since the start; only differences matter.
         self.delivered = 0
@@ -65,14 +89,21 @@ class Pace:
         """About 250 ms of the link, within the limits."""
         rate = self.rate
         wanted = int(rate * self._settings.chunk_s) if rate else self._settings.chunk_first_bytes
+        if rate and self._is_filling:
+            wanted *= FILLING_GAIN
         return min(max(wanted, MIN_CHUNK_BYTES), self._chunk_cap)
 
     def window_bytes(self) -> int:
         """How much may be in flight."""
-        rate = self.rate
-        if not rate:
-            return max(self._settings.window_first_bytes, self.chunk_bytes())
-        return max(self.chunk_bytes(), int(rate * (self.min_rtt + self._settings.window_s)))
+        held_s = min(HOLD_UPS * self._hold_up, LONGEST_HOLD_UP_S)
+        window = int(self.rate * (self.min_rtt + self._settings.window_s + held_s))
+        if self._is_filling:
+            window = max(FILLING_GAIN * window, self._settings.window_first_bytes)
+        return max(self.chunk_bytes(), window)
+
+    def was_idle(self) -> None:
+        """Nothing is in flight: what is sent before the next acknowledgement finds an empty link."""
+        self._idle_at = self.delivered
 
     def drain_s(self) -> float:
         """How long what is in flight needs at the present rate, within reason."""
@@ -100,6 +131,10 @@ class Pace:
 
     def sample_rate(self, size: int, elapsed_s: float, limited: bool, now: float) -> None:
         """`size` bytes were delivered in `elapsed_s`; `limited`: there was too little to send."""
+        if self.rate and self.delivered - size > self._idle_at:
+            # The bytes of a full link in order: what was delivered meanwhile was ahead of this.
+            held = elapsed_s - max(self.min_rtt, size / self.rate)
+            self._hold_up += (max(0.0, held) - self._hold_up) / 8
         rate = size / max(elapsed_s, SHORTEST_RTT_S)
         if limited and rate <= (self.rate or self._first_rate()):
             return  # a few bytes that went alone say nothing of a slow link
@@ -110,3 +145,14 @@ class Pace:
             self._rate_since = now
         elif rate > self._rate_now:
             self._rate_now = rate
+        if self._is_filling and self.delivered - size >= self._round_ends:
+            self._end_round()
+
+    def _end_round(self) -> None:
+        self._round_ends = self.delivered
+        if self.rate >= self._full_rate * FULL_GROWTH:
+            self._full_rate = self.rate
+            self._full_rounds = 0
+            return
+        self._full_rounds += 1
+        self._is_filling = self._full_rounds < FULL_ROUNDS

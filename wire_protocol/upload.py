@@ -146,6 +146,8 @@ class Upload:
         """[start, end) is being read."""
         self.pending.remove(start, end)
         self.reading[start] = end
+        if self._pace.in_flight == 0:
+            self._pace.was_idle()
         self._pace.in_flight += end - start
 
     def was_read(self, offset: int, size: int) -> bool:
