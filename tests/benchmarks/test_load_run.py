@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -17,7 +18,7 @@ from benchmarks.load.measure_names import SPANS
 from benchmarks.load.pictures import make_pictures
 from benchmarks.load.repetition import run_repetition
 from benchmarks.load.result import read_result
-from benchmarks.load.scenario import Scenario, load_scenario
+from benchmarks.load.scenario import FixedArrivals, Scenario, load_scenario
 from wire_protocol.trace import Stage
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +97,35 @@ def test_a_wrong_scenario_file_ends_with_2_and_its_field(tmp_path: Path) -> None
     assert done.returncode == 2
     assert "measured_s" in done.stderr
     assert "greater than 0" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_a_device_that_stalls_shows_in_the_latency_of_every_image_it_should_have_taken() -> None:
+    """Coordinated omission: the agent is stopped for a while, its captures come late and few are slow
+    by their own account."""
+    stall_s = 1.5
+    quick = load_scenario(_QUICK)
+    images = quick.images.model_copy(update={"classified": False})
+    arrivals = FixedArrivals(kind="fixed", rate_per_s=20.0)
+    scenario = quick.model_copy(update={"baselines": (), "images": images, "arrivals": arrivals})
+    stopped: list[psutil.Process] = []
+    went_on: list[threading.Timer] = []
+
+    def tell(what: str, done: float, _whole: float) -> None:
+        if what.startswith("load:") and done > 3.0 and not stopped:
+            stopped.extend(p for p in psutil.Process().children() if "edge" in p.cmdline())
+            for process in stopped:
+                process.send_signal(signal.SIGSTOP)
+                went_on.append(threading.Timer(stall_s, process.send_signal, [signal.SIGCONT]))
+                went_on[-1].start()
+
+    pictures = make_pictures(scenario.images, 1)
+    done = asyncio.run(run_repetition(scenario, 1, pictures, tell))
+    assert len(stopped) == 1
+    totals = {latency.name: latency for latency in done.repetition.hemowire.totals}
+    scheduled, captured = totals["scheduled_to_published"], totals["captured_to_published"]
+    assert done.repetition.counts.is_clean
+    assert scheduled.max_ms > stall_s * 1000 * 0.8
+    # 30 of the 100 measured images were due in the stall, on average half of it late.
+    assert scheduled.p90_ms > stall_s * 1000 * 0.3
+    assert captured.p90_ms < scheduled.p90_ms / 2
