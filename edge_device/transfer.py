@@ -75,9 +75,10 @@ class Transfer:
     def take(self, row: OutboxRow) -> None:
         """The outbox holds this row durably and it is not recorded: sent, or published as rejected."""
         self._owed.add(row.image_id, row.sha256, row.size_bytes if row.bytes_held else 0)
-        self.tell(io.Queued(row.item()))
         if row.refusal is not None:
+            # Before the sender asks about it: an inquiry that comes first has it published again.
             self.publish_rejection(row)
+        self.tell(io.Queued(row.item()))
 
     def retry(self, row: OutboxRow) -> None:
         """A person wants this row sent now, or its facts changed: the sender begins with it afresh."""

@@ -131,9 +131,10 @@ async def test_a_rejection_is_published_until_it_is_recorded(
     async with far.running(), agent(settings):
         await far.until(lambda: len(far.health) > 0)  # connected: what is said now is heard
         (tmp_path / "in" / "text.jpg").write_text("this is no image")
-        await far.until(lambda: len(far.rejections) == 1)
+        await far.until(lambda: len(far.rejections) > 0)
+        unheard = len(far.rejections)
         far.records_answer = True
-        await far.until(lambda: len(far.rejections) == 2)
+        await far.until(lambda: len(far.rejections) > unheard)
         await far.until(
             lambda: len(far.health) > 0 and far.health[-1].oldest_unrecorded_seq is None
         )
@@ -257,9 +258,10 @@ async def test_bytes_damaged_on_the_disk_are_quarantined_and_rejected(
     async with FarSide(own_broker).running() as far:
         await run_to_the_end(settings)
         check_all_recorded(settings, far, 3)
-        assert [(r.image_id, r.reason) for r in far.rejections] == [
+        # The same rejection may be told twice, which is harmless.
+        assert {(r.image_id, r.reason) for r in far.rejections} == {
             (damaged.image_id, Reason.DAMAGED_ON_DEVICE)
-        ]
+        }
 
 
 @in_loop

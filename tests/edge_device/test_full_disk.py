@@ -140,7 +140,7 @@ async def test_damaged_bytes_and_another_store_wait_for_the_disk(
             assert not far.rejections
             disk.empty()
             await far.until(lambda: len(far.recorded) == 2)
-            assert [r.reason for r in far.rejections] == [Reason.DAMAGED_ON_DEVICE]
+            assert {r.reason for r in far.rejections} == {Reason.DAMAGED_ON_DEVICE}
             await far.until(
                 lambda: len(far.health) > 0 and far.health[-1].oldest_unrecorded_seq is None
             )
