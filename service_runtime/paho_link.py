@@ -1,4 +1,4 @@
-"""One connection to the broker, the only module that imports paho; it never reconnects.
+"""One connection to the broker, on paho; it never reconnects.
 
 paho is driven by the event loop's own reader and writer, so there is no second thread and no
 locking: its callbacks only note what happened, and the program's callbacks run after paho has
@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -40,6 +40,7 @@ from service_runtime.mqtt_types import (
     Subscription,
     TakenOverError,
 )
+from service_runtime.paho_client import PahoClient, Publish
 from service_runtime.publish_window import Outgoing, PublishWindow
 
 if TYPE_CHECKING:
@@ -202,17 +203,14 @@ class PahoLink:
         return answer
 
     def _hand_over(self, message: Outgoing) -> int | None:
-        properties = None
-        if message.expiry_s is not None or message.correlation is not None:
-            properties = _properties(PacketTypes.PUBLISH)
-            if message.expiry_s is not None:
-                properties.MessageExpiryInterval = message.expiry_s
-            if message.correlation is not None:
-                properties.CorrelationData = message.correlation
-        info = self._client.publish(
-            message.topic, message.payload, message.qos, message.retain, properties
+        return self._client.send_publish(
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            expiry_s=message.expiry_s,
+            correlation=message.correlation,
         )
-        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _settle(self) -> None:
         """Tells the program what paho's callbacks noted, and refills the window."""
@@ -234,35 +232,37 @@ class PahoLink:
                 self._client.ack(mid, 1)
 
     def _received(self, _client: object, _userdata: object, raw: paho.MQTTMessage) -> None:
-        self._serial += 1
-        mid, serial = raw.mid, self._serial
-        if raw.qos:
-            self._unacked[mid] = serial
+        """A PUBLISH that went paho's own way."""
         correlation = getattr(raw.properties, "CorrelationData", None)
+        self._take(
+            Publish(raw.topic, bytes(raw.payload), raw.qos, raw.retain, raw.mid, correlation)
+        )
+
+    def _take(self, got: Publish) -> None:
+        self._serial += 1
+        if got.qos:
+            self._unacked[got.mid] = self._serial
         self._arrived.append(
             Message(
-                raw.topic,
-                bytes(raw.payload),
-                raw.qos,
-                raw.retain,
-                correlation,
+                got.topic,
+                got.payload,
+                got.qos,
+                got.retain,
+                got.correlation,
                 time.monotonic_ns(),
-                (lambda: self._acknowledge(mid, serial)) if raw.qos else _nothing,
+                partial(self._acknowledge, got.mid, self._serial) if got.qos else _nothing,
             )
         )
 
     # --- paho ---------------------------------------------------------------------------------
 
-    def _new_client(self, will: Will | None) -> paho.Client:
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._options.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-            manual_ack=True,
+    def _new_client(self, will: Will | None) -> PahoClient:
+        client = PahoClient(
+            self._options.client_id,
+            take=self._take,
+            acknowledged=self._acknowledged,
+            written_qos0=partial(self._acknowledged, 0, 0),
         )
-        client.max_inflight_messages_set(0)
-        client.max_queued_messages_set(0)
         client.connect_timeout = self._options.connect_timeout_s
         client.username_pw_set(self._broker.username, self._broker.read_password())
         tls = self._broker.tls_context()
@@ -277,7 +277,6 @@ class PahoLink:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._received
-        client.on_publish = self._published
         client.on_subscribe = self._answered
         client.on_unsubscribe = self._answered
         client.on_socket_open = self._socket_opened
@@ -298,7 +297,7 @@ class PahoLink:
         )
 
     def _socket_opened(self, _client: object, _userdata: object, sock: SocketLike) -> None:
-        assert isinstance(sock, JoinedSocket)  # see `_Client`
+        assert isinstance(sock, JoinedSocket)  # see `PahoClient`
         self._socket = sock
         # Without NODELAY at both ends a QoS 1 answer takes 42-88 ms instead of 0.8 ms.
         sock.raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
@@ -410,11 +409,10 @@ class PahoLink:
             reason = f"the broker said: {code}"
         self._loop.call_soon(self._over, reason)
 
-    def _published(
-        self, _client: object, _userdata: object, mid: int, code: ReasonCode, _properties: object
-    ) -> None:
+    def _acknowledged(self, mid: int, code: int) -> None:
+        """A PUBACK; with mid 0, that the socket took a message of QoS 0."""
         if self._window is not None:
-            self._window.published(mid, code.value)
+            self._window.published(mid, code)
 
     def _answered(
         self,
@@ -452,15 +450,6 @@ class PahoLink:
         self._unacked.clear()
         if self._window is not None:
             self._window.end()
-
-
-class _Client(paho.Client):
-    """paho on a `JoinedSocket`; this one method is not of its published interface."""
-
-    def _create_socket(self) -> JoinedSocket:
-        sock = super()._create_socket()
-        assert isinstance(sock, sockets.socket)  # never paho's websocket wrapper
-        return JoinedSocket(sock)
 
 
 class _ClosingSocket(ssl.SSLSocket):

@@ -81,7 +81,7 @@ class PublishWindow:
         """Notes a PUBACK, or that the socket took a QoS 0 message; `settle` tells the program."""
         if mid in self._inflight:
             self._acknowledged.append((mid, code))
-        else:
+        elif self._unwritten_qos0:
             self._unwritten_qos0 -= 1
 
     def settle(self) -> None:
