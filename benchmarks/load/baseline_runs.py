@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.baselines.baseline import Baseline, Completion
+from benchmarks.baselines.baseline import Baseline, Completion, Method
 from benchmarks.baselines.baseline import Engine as BaselineEngine
 from benchmarks.baselines.baseline import Site as BaselineSite
 from benchmarks.baselines.running import open_baseline
 from benchmarks.load.arrivals import Plan
 from benchmarks.load.histogram import histogram_of
 from benchmarks.load.listening import difference
+from benchmarks.load.measure_names import HANDOFF
 from benchmarks.load.result import Latency, PathResult, ProgramKind
 from benchmarks.load.scenario import ClosedArrivals, Scenario
 from benchmarks.load.site import Site, Tell
@@ -74,7 +75,8 @@ async def _run(
         device=device,
         engine=engine,
     )
-    async with open_baseline(name, place) as running:
+    method = Method.HEMOWIRE if name == HANDOFF else Method(name)
+    async with open_baseline(method, place) as running:
         counters = await site.listener.counters()
         passed = site.device_link.counters()
         usage = Usage(_processes(name, site, running))

@@ -21,7 +21,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 MAX_CAPTURES = 200_000
 #: Their files lie on the disk twice, in the camera's folder and in outbox and archive.
 MAX_BYTES = 8 * 1024**3
-BaselineName = Literal["single", "base64", "http", "segments"]
+BaselineName = Literal["single", "base64", "http", "segments", "handoff"]
 
 
 class FixedArrivals(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.load.measure_names import unit_of
+from benchmarks.load.measure_names import HANDOFF, unit_of
 from benchmarks.load.result import (
     Latency,
     PathResult,
@@ -64,14 +64,21 @@ def measure(
     other = next((path for path in repetition.baselines if path.path == rest[0]), None)
     if other is None:
         return None
+    our_path = our_way(repetition)
     if kind == "ratio":
-        return _divided(getattr(own, rest[1]), getattr(other, rest[1]))
-    theirs, ours = _point(other.totals, *rest[1:]), _point(own.totals, *rest[1:])
+        return _divided(getattr(our_path, rest[1]), getattr(other, rest[1]))
+    theirs, ours = _point(other.totals, *rest[1:]), _point(our_path.totals, *rest[1:])
     if kind == "baseline":
         return theirs
     if ours is None or theirs is None:
         return None
     return ours - theirs if kind == "over" else _divided(theirs, ours)
+
+
+def our_way(repetition: Repetition) -> PathResult:
+    """What is compared with the baselines: the hand-off alone where it ran, else the whole path."""
+    paths = (path for path in repetition.baselines if path.path == HANDOFF)
+    return next(paths, repetition.hemowire)
 
 
 def _line(

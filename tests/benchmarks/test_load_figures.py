@@ -133,3 +133,15 @@ def test_repetitions_are_put_together_with_the_worst_latency_over_time() -> None
     assert whole.totals[0].max_ms == max(run.totals[0].max_ms for run in runs)
     worst = max(runs, key=lambda run: run.totals[0].max_ms)
     assert whole.over_time == worst.over_time
+
+
+def test_baselines_are_compared_with_the_handoff_alone_where_it_ran() -> None:
+    repetition = make_example().repetitions[0]
+    single = repetition.baselines[0]
+    name = "ratio.single.bytes_per_s"
+    whole = repetition.hemowire.model_copy(update={"bytes_per_s": single.bytes_per_s / 2})
+    repetition = repetition.model_copy(update={"hemowire": whole})
+    assert measure(name, repetition) == pytest.approx(0.5)
+    alone = single.model_copy(update={"path": "handoff", "bytes_per_s": single.bytes_per_s * 3})
+    repetition = repetition.model_copy(update={"baselines": (single, alone)})
+    assert measure(name, repetition) == pytest.approx(3.0)
