@@ -280,6 +280,7 @@ class Agent:
             damaged=opening.damaged,
         )
         for row in unfinished:
+            self._transfer.stamps.taken_up(row.image_id, row.captured_ns, row.boot_id)
             self._transfer.take(row)
         with suppress(DiskGivenUpError):
             await self._cases.start()

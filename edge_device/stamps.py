@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from service_runtime.boot import monotonic_ns
+from service_runtime.boot import boot_id, monotonic_ns
 from service_runtime.clock import ClockExchange
 from service_runtime.trace_fragments import fragment_of
 from wire_protocol.json_messages import TraceFragment
@@ -24,6 +24,11 @@ class Stamps:
         self._publish = publish
         self._stamps: dict[str, dict[Stage, int]] = {}
         self._attempts: dict[str, int] = {}
+
+    def taken_up(self, image_id: str, captured_ns: int, captured_boot_id: str) -> None:
+        """An earlier life of this program captured it; in this boot its stamp still counts."""
+        if captured_boot_id == boot_id():
+            self._stamps[image_id] = {Stage.CAPTURED: captured_ns}
 
     def queued(self, image_id: str, stamps_ns: Mapping[Stage, int], *, ends_here: bool) -> None:
         """The outbox holds the image; nothing more follows where it ends on the device."""
