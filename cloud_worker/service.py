@@ -14,6 +14,7 @@ from functools import partial
 from cloud_worker.archive import Archive
 from cloud_worker.batching import BatchLimits
 from cloud_worker.engines.engine import Engine, measure_images_per_s, open_engine
+from cloud_worker.health import HealthReport
 from cloud_worker.inference import Inference
 from cloud_worker.intake import Intake
 from cloud_worker.models.bundle import Bundle, default_bundle, load_bundle
@@ -86,18 +87,21 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 take_image=worker.take_image,
             )
             worker.publisher = Publisher(session, topics)
+            health = HealthReport(worker, session, topics, status)
             probe = partial(asyncio.to_thread, archive.probe)
             worker.offers = Offers(name, session, topics, worker.intake, probe)
             running = [
                 tasks.create_task(session.run(), name="session"),
                 tasks.create_task(_follow(worker, session, status, clock), name="messages"),
                 tasks.create_task(clock.run(), name="clock"),
+                tasks.create_task(health.run(), name="health"),
                 tasks.create_task(worker.offers.watch_archive(), name="archive watch"),
             ]
             try:
                 await stop.wait()
                 log.info("stopping", in_hand=worker.in_hand)
                 await _drain(worker, settings.limits.drain_s)
+                health.tell()
                 await session.close()
                 worker.intake.stop()
                 for task in running:

@@ -201,6 +201,8 @@ class WorkerHealth(JsonMessage):
     engine: str
     uptime_s: float = Field(ge=0)
     memory_bytes: int | None = Field(default=None, ge=0)
+    #: Images that are here and not yet published.
+    in_hand: int = Field(default=0, ge=0)
     #: Name of what was counted to how often; a name that is absent was never counted.
     counts: dict[str, int] = Field(default={}, max_length=64)
 

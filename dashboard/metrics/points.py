@@ -119,6 +119,7 @@ def worker_point(health: WorkerHealth) -> Point:
     fields: dict[str, FieldValue | None] = {
         "uptime_s": health.uptime_s,
         "memory_bytes": health.memory_bytes,
+        "in_hand": health.in_hand,
         "id": health.worker,
     }
     return Point(schema.WORKER, tags, fields | _own("count", health.counts))

@@ -132,7 +132,13 @@ WORKER: Final = Measurement(
     "hemowire_worker",
     "a worker's counters since it started; they begin at 0 with each new id",
     ("worker", "bundle", "engine"),
-    {"uptime_s": FLOAT, "memory_bytes": INTEGER, "id": STRING, "count_*": INTEGER},
+    {
+        "uptime_s": FLOAT,
+        "memory_bytes": INTEGER,
+        "in_hand": INTEGER,
+        "id": STRING,
+        "count_*": INTEGER,
+    },
 )
 
 BROKER: Final = Measurement(
