@@ -86,7 +86,7 @@ async def _run(
             sent = await _closed(scenario, site, running, start_ns)
         else:
             sent = await _open(scenario, site, running, plan, start_ns)
-        usage.look()
+        usage.finish()
         looking.cancel()
         after = site.device_link.counters()
         through = after.bytes_up + after.bytes_down - passed.bytes_up - passed.bytes_down

@@ -16,16 +16,18 @@ import time
 import numpy as np
 
 from benchmarks.load.scenario import Scenario, WorkerSettings
+from benchmarks.load.site import Tell
 from cloud_worker.engines.engine import open_engine
 from cloud_worker.models.bundle import default_bundle, load_bundle
 
 _FOR_S = 3.0
 
 
-async def measure_alone(scenario: Scenario) -> float | None:
+async def measure_alone(scenario: Scenario, tell: Tell) -> float | None:
     """Tiles a second in a new process; None where the scenario asks for no share of it."""
     if not any(target.measure == "engine_share" for target in scenario.targets):
         return None
+    tell("the engine alone", 0, 0)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -42,7 +42,15 @@ POINTS: Final = ("min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "m
 HANDOFF: Final = "handoff"
 BASELINES: Final = ("single", "base64", "http", "segments", HANDOFF)
 PROGRAMS: Final = ("broker", "records", "worker", "edge", "watch", "bench")
-USES: Final = ("cpu_s", "cpu_percent", "peak_rss_bytes", "growth_bytes", "written_bytes")
+USES: Final = (
+    "cpu_s",
+    "cpu_percent",
+    "peak_rss_bytes",
+    "growth_bytes",
+    "sent_bytes",
+    "received_bytes",
+    "written_bytes",
+)
 RATES: Final = ("images_per_s", "bytes_per_s")
 
 _LATENCY: Final = (SPAN_NAMES, POINTS)

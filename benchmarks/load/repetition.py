@@ -57,8 +57,7 @@ async def run_repetition(
     plan = plan_of(scenario, seed)
     captures = _captures(scenario, plan)
     started = wall_time()
-    tell("the engine alone", 0, 0)
-    alone = [await measure_alone(scenario)]
+    alone = [await measure_alone(scenario, tell)]
     with run_folder(scenario, sum(captures)) as folder:
         async with open_site(
             scenario,
@@ -75,7 +74,7 @@ async def run_repetition(
             usage = Usage(site.processes())
             looking = asyncio.create_task(usage.run(), name="usage")
             load = await offer_load(site, scenario.phases, plan, scenario.arrivals, tell)
-            usage.look()
+            usage.finish()
             looking.cancel()
             counted = difference(counters, await site.listener.counters())
             passed = site.device_link.counters()
@@ -94,7 +93,7 @@ async def run_repetition(
                     "broker": counted,
                 }
             )
-            alone.append(await measure_alone(scenario))
+            alone.append(await measure_alone(scenario, tell))
             baselines = await run_baselines(scenario, site, plan, number, tell)
             links = (describe(site.device_link, "device"), describe(site.worker_link, "worker"))
     repetition = Repetition(

@@ -142,6 +142,9 @@ class ProcessUse(Part):
     peak_rss_bytes: int
     #: Just before the load.
     rss_before_bytes: int | None = None
+    #: Through its TCP sockets, those that were open at the end; None where nothing tells.
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
     #: Of files, as the kernel counts what reached or left the disk; None where it does not count.
     read_bytes: int | None = None
     written_bytes: int | None = None

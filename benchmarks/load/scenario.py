@@ -14,11 +14,12 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from benchmarks.links.profile import profile_names
 from benchmarks.load.measure_names import check_name
 from cloud_worker.engines.engine import Device, EngineKind, Precision
-from service_runtime.settings import Settings, load_settings
+from service_runtime.settings import Problem, Settings, SettingsError, load_settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 #: More captures than this in one repetition would not end in a sitting.
 MAX_CAPTURES = 200_000
+_SHIPPED = Path(__file__).resolve().parents[1] / "scenarios"
 #: Their files lie on the disk twice, in the camera's folder and in outbox and archive.
 MAX_BYTES = 8 * 1024**3
 BaselineName = Literal["single", "base64", "http", "segments", "handoff"]
@@ -234,5 +235,16 @@ class Scenario(Settings):
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario of a TOML file; raises SettingsError with every problem, its line and limit."""
+    """The scenario of a TOML file, or one that comes with hemowire by its name.
+
+    Raises SettingsError with every problem, its line and limit.
+    """
+    shipped = {file.stem: file for file in sorted(_SHIPPED.glob("*.toml"))}
+    if not path.exists():
+        if str(path) not in shipped:
+            names = ", ".join(shipped)
+            raise SettingsError(
+                [Problem(str(path), "", f"no such file; by name there are {names}")]
+            )
+        path = shipped[str(path)]
     return load_settings(Scenario, path, environ={})

@@ -145,7 +145,7 @@ def _ways(document: Document) -> Table:
 def _processes(path: PathResult) -> Table:
     table = _table("what it cost")
     table.add_column("process")
-    for name in ("cpu s", "of a core", "memory MB", "grew MB", "to disk MB"):
+    for name in ("cpu s", "of a core", "memory MB", "grew", "sent MB", "got MB", "disk MB"):
         table.add_column(name, justify="right")
     for use in path.processes:
         grew = None if use.rss_before_bytes is None else use.peak_rss_bytes - use.rss_before_bytes
@@ -155,7 +155,10 @@ def _processes(path: PathResult) -> Table:
             f"{use.cpu_percent:.0f} %",
             f"{use.peak_rss_bytes / 1e6:.0f}",
             "" if grew is None else f"{grew / 1e6:.0f}",
-            "" if use.written_bytes is None else f"{use.written_bytes / 1e6:.1f}",
+            *(
+                "" if size is None else f"{size / 1e6:.1f}"
+                for size in (use.sent_bytes, use.received_bytes, use.written_bytes)
+            ),
         )
     return table
 

@@ -46,6 +46,8 @@ def _used(lists: Sequence[Sequence[ProcessUse]]) -> tuple[ProcessUse, ...]:
         same = [use for own in lists for use in own if use.name == name]
         read = [use.read_bytes for use in same if use.read_bytes is not None]
         written = [use.written_bytes for use in same if use.written_bytes is not None]
+        sent = [use.sent_bytes for use in same if use.sent_bytes is not None]
+        received = [use.received_bytes for use in same if use.received_bytes is not None]
         before = [use.rss_before_bytes for use in same if use.rss_before_bytes is not None]
         found.append(
             ProcessUse(
@@ -55,6 +57,8 @@ def _used(lists: Sequence[Sequence[ProcessUse]]) -> tuple[ProcessUse, ...]:
                 cpu_percent=statistics.median(use.cpu_percent for use in same),
                 peak_rss_bytes=max(use.peak_rss_bytes for use in same),
                 rss_before_bytes=max(before) if before else None,
+                sent_bytes=sum(sent) if sent else None,
+                received_bytes=sum(received) if received else None,
                 read_bytes=sum(read) if read else None,
                 written_bytes=sum(written) if written else None,
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks.load.network_bytes import SocketBytes, socket_bytes
 from benchmarks.load.result import ProcessUse, ProgramKind
 from service_runtime.boot import monotonic_s
 
@@ -28,6 +29,8 @@ class _Watched:
     cpu_s: float = 0.0
     peak_rss_bytes: int = 0
     io: tuple[int, int] | None = None
+    sockets_before: SocketBytes | None = None
+    sockets: SocketBytes | None = None
 
 
 class Usage:
@@ -41,6 +44,9 @@ class Usage:
                 rss_bytes = process.memory_info().rss
                 one = _Watched(name, program, process, _cpu_s(process), rss_bytes, _io(process))
                 self._watched.append(one)
+        before = self._sockets()
+        for one in self._watched:
+            one.sockets_before = before.get(one.process.pid)
         self._since_s = self._until_s = monotonic_s()
         self.look()
 
@@ -59,6 +65,16 @@ class Usage:
                 one.peak_rss_bytes = max(one.peak_rss_bytes, one.process.memory_info().rss)
                 one.io = _io(one.process)
 
+    def finish(self) -> None:
+        """The last look, while connections are still open."""
+        self.look()
+        found = self._sockets()
+        for one in self._watched:
+            one.sockets = found.get(one.process.pid)
+
+    def _sockets(self) -> dict[int, SocketBytes]:
+        return socket_bytes([one.process.pid for one in self._watched])
+
     def figures(self) -> tuple[ProcessUse, ...]:
         """What each used since the start."""
         took_s = max(self._until_s - self._since_s, 1e-9)
@@ -70,8 +86,10 @@ class Usage:
                 cpu_percent=100 * one.cpu_s / took_s,
                 peak_rss_bytes=one.peak_rss_bytes,
                 rss_before_bytes=one.rss_before_bytes,
-                read_bytes=_since(one, 0),
-                written_bytes=_since(one, 1),
+                sent_bytes=_less(one.sockets, one.sockets_before, 0),
+                received_bytes=_less(one.sockets, one.sockets_before, 1),
+                read_bytes=_less(one.io, one.io_before, 0),
+                written_bytes=_less(one.io, one.io_before, 1),
             )
             for one in self._watched
         )
@@ -90,7 +108,6 @@ def _io(process: psutil.Process) -> tuple[int, int] | None:
     return int(counts.read_bytes), int(counts.write_bytes)
 
 
-def _since(one: _Watched, place: int) -> int | None:
-    if one.io is None or one.io_before is None:
-        return None
-    return one.io[place] - one.io_before[place]
+def _less(after: tuple[int, int] | None, before: tuple[int, int] | None, place: int) -> int | None:
+    """What was added between two looks, where both know."""
+    return None if after is None or before is None else after[place] - before[place]

@@ -15,7 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire bench`."""
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     run_job = jobs.add_parser("run", help="run a scenario (the default)")
-    run_job.add_argument("scenario", type=Path, metavar="SCENARIO.toml")
+    run_job.add_argument(
+        "scenario",
+        type=Path,
+        metavar="SCENARIO.toml",
+        help="a file, or the name of one that comes with hemowire: quick, loopback-field, ...",
+    )
     run_job.add_argument("--json", type=Path, metavar="FILE", help="write the whole result here")
     run_job.add_argument("--html", type=Path, metavar="FILE", help="write the report here")
     run_job.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,9 @@ def test_the_quick_scenario_measures_the_real_programs_and_counts_every_image(
     programs = {process.program: process for process in own.processes}
     assert set(programs) == {"broker", "records", "worker", "edge", "watch", "bench"}
     assert programs["worker"].cpu_s > programs["edge"].cpu_s > 0
+    if shutil.which("ss"):
+        assert (programs["edge"].sent_bytes or 0) > own.completed * 20_000
+        assert (programs["worker"].received_bytes or 0) > own.completed * 20_000
     assert own.broker is not None
     assert own.broker.bytes_received > own.completed * 20_000
     assert own.broker.publish_dropped == 0

@@ -58,6 +58,14 @@ def test_a_wrong_scenario_is_refused_by_field_and_limit(
         load_scenario(path)
 
 
+def test_a_shipped_scenario_is_found_by_name_and_a_missing_file_told_what_there_is(
+    tmp_path: Path,
+) -> None:
+    assert load_scenario(Path("quick")).name == "quick"
+    with pytest.raises(SettingsError, match=r"no such file; by name there are .*fleet50"):
+        load_scenario(tmp_path / "none.toml")
+
+
 def test_a_measures_unit_follows_from_its_name() -> None:
     assert check_name("program.worker.growth_bytes") == ""
     assert unit_of("program.worker.growth_bytes") == "B"
