@@ -27,7 +27,7 @@ class ProgramEndedError(RuntimeError):
     """A program ended that should not have; the message has the end of its log."""
 
     def __init__(self, name: str, code: int, log: Path) -> None:
-        super().__init__(f"{name} ended with exit code {code}; its log {log} ends:\n{_tail(log)}")
+        super().__init__(f"{name} ended with exit code {code}; its log ends:\n{_tail(log)}")
         self.name = name
 
 

@@ -195,7 +195,7 @@ async def _until(site: Site, reached: Callable[[], bool], limit_s: float, what: 
         site.house.check()
         if await site.listener.until(reached, 0.5):
             return
-    raise StartError(f"{what}: not there after {limit_s:.0f} s; logs in {site.house.folder}")
+    raise StartError(f"{what}: not there after {limit_s:.0f} s")
 
 
 def _worker(scenario: Scenario, site: Site) -> dict[str, Value]:
