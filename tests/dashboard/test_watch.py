@@ -9,9 +9,11 @@ import pty
 import random
 import sys
 import termios
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -357,6 +359,40 @@ async def test_a_result_is_stamped_as_shown_only_when_it_was_on_the_screen(
     assert "more below, " in shown
     assert "not shown yet" in shown
     assert "32 results. Research use only, not for diagnosis." in shown
+
+
+@asynchronous
+async def test_the_live_screen_does_not_let_a_result_wait_for_its_next_turn(
+    own_broker: LocalBroker,
+) -> None:
+    """Each of twelve is published when the one before stands there."""
+    trace = TOPICS.build(Kind.TRACE, program=HEMATOLOGIST)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (50, 160))
+    async with (
+        client(own_broker, WORKER) as worker,
+        client(own_broker, ENGINEER, trace) as engineer,
+    ):
+        started = watch_on_terminal(own_broker, theirs)
+        screen_read = asyncio.create_task(asyncio.to_thread(read_all, ours))
+        try:
+            while await say(worker, diagnosis(0)) == NO_SUBSCRIBERS:
+                await engineer.pause(0.05)
+            began_s = time.monotonic()
+            for number in range(1, 13):
+                await say(worker, diagnosis(number))
+                shown = hex_id("image", number)
+                await engineer.until(partial(has_stamp, shown))
+            took_s = time.monotonic() - began_s
+        finally:
+            started.terminate()
+            await asyncio.to_thread(started.wait)
+        await screen_read
+    assert took_s < 2.0, "twelve turns of a screen that is drawn four times a second take three"
+
+
+def has_stamp(image_id: str, received: list[Message]) -> bool:
+    return image_id in stamped(received)
 
 
 def watch_on_terminal(broker: LocalBroker, terminal: int) -> Popen[bytes]:
