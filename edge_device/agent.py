@@ -46,7 +46,7 @@ from edge_device.settings import EdgeSettings
 from edge_device.store_change import ask_other_store
 from edge_device.transfer import Transfer
 from edge_device.wall_clock import watch_wall_clock
-from service_runtime.boot import new_id
+from service_runtime.boot import monotonic_s, new_id
 from service_runtime.clock import ClockExchange
 from service_runtime.known_time import KnownTime
 from service_runtime.log import get_log
@@ -308,11 +308,13 @@ class Agent:
                     self._incoming.receive(event)
                 case Connected(limits=limits):
                     try:
+                        asked_s = monotonic_s()
                         await self._session.subscribe(self._incoming.subscriptions())
+                        round_trip_s = monotonic_s() - asked_s
                         await self._session.announce(self._status_now())
                     except ConnectionLostError:
                         continue
-                    self._transfer.connected(limits)
+                    self._transfer.connected(limits, round_trip_s)
                     self._clock.connected()
                     self._refiling.connected()
                     self._bench.note()

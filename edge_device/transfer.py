@@ -25,9 +25,12 @@ from wire_protocol.json_messages import TraceFragment
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.sender import Sender
 from wire_protocol.topics import Kind, Topics
+from wire_protocol.trace import Stage
 
 #: The upload is over, one way or another: the trace is complete on the device's side.
 _UPLOADED = (OutboxState.STORED, OutboxState.RECORDED)
+#: An offer of these is followed by bytes.
+_WITH_BYTES = (OutboxState.WAITING, OutboxState.SENDING)
 
 
 class Transfer:
@@ -97,9 +100,10 @@ class Transfer:
             item = io.OutboxItem(item.manifest, OutboxState.REJECTED, item.vanished)
         self.tell(io.Queued(item))
 
-    def connected(self, limits: LinkLimits) -> None:
-        """Subscribed and announced."""
-        self.tell(io.Connected(io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum)))
+    def connected(self, limits: LinkLimits, round_trip_s: float) -> None:
+        """Subscribed, which took so long, and announced."""
+        allowed = io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum)
+        self.tell(io.Connected(allowed, round_trip_s))
 
     def tell(self, event: io.SenderEvent) -> None:
         """Tells the sender and does what it wants; an event told meanwhile comes after."""
@@ -133,6 +137,8 @@ class Transfer:
                 self._session.send(topic, payload, told, qos=effect.qos, expiry_s=effect.expiry_s)
             case io.Stamp(image_id=image_id, attempt=attempt, stage=stage):
                 self.stamps.mark(image_id, attempt, stage)
+                if stage is Stage.OFFERED and self.sender.state_of(image_id) in _WITH_BYTES:
+                    self.reader.prepare(image_id)
             case io.ReadChunk():
                 self.reader.read(effect)
             case io.CheckRow(image_id=image_id):

@@ -60,6 +60,8 @@ class Connected:
     """A new connection is up and its subscriptions are granted."""
 
     limits: LinkLimits
+    #: From asking for the subscriptions to their grant: the way to the broker and back. 0: unknown.
+    round_trip_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

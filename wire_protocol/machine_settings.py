@@ -44,6 +44,9 @@ class SenderSettings(BaseModel):
     chunk_s: float = Field(0.1, gt=0, description="a chunk is about this much of the link")
     chunk_first_bytes: int = Field(16 * 1024, ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)
     chunk_max_bytes: int = Field(64 * 1024, ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)
+    inline_bytes: int = Field(
+        24 * 1024, ge=0, le=MAX_CHUNK_BYTES, description="rides in the offer on any link"
+    )
     control_slots: int = Field(2, ge=1, description="of the Receive Maximum, kept from chunks")
     claimed_transfers: int = Field(2, ge=1, description="offered or claimed, bytes left to send")
     inline_offers: int = Field(2, ge=1, description="unanswered offers that hold their bytes")

@@ -93,6 +93,10 @@ class Pace:
             wanted *= FILLING_GAIN
         return min(max(wanted, MIN_CHUNK_BYTES), self._chunk_cap)
 
+    def inline_bytes(self) -> int:
+        """The largest image that rides in its offer: a chunk, and on slow links still a preview."""
+        return max(self.chunk_bytes(), min(self._settings.inline_bytes, self._chunk_cap))
+
     def window_bytes(self) -> int:
         """How much may be in flight."""
         held_s = min(HOLD_UPS * self._hold_up, LONGEST_HOLD_UP_S)
@@ -106,18 +110,23 @@ class Pace:
         self._idle_at = self.delivered
 
     def drain_s(self) -> float:
-        """How long what is in flight needs at the present rate, within reason."""
-        rate = self.rate
-        return min(self.in_flight / rate, LONGEST_DRAIN_S) if rate else 0.0
+        """How long what is in flight needs at the present rate (or the first), within reason."""
+        return min(self.in_flight / (self.rate or self._first_rate()), LONGEST_DRAIN_S)
 
     def app_limited(self) -> bool:
         """Whether less is in flight than the window allows, so that a sample says little."""
         return self.in_flight < self.window_bytes() // 2
 
+    def expect_rtt(self, rtt_s: float) -> None:
+        """A round trip to the broker, which is part of every other: good for the first waits."""
+        if not self.srtt:
+            self.srtt = rtt_s
+
     def sample_rtt(self, rtt_s: float, now: float) -> None:
         """One unambiguous round trip."""
         rtt_s = max(rtt_s, SHORTEST_RTT_S)
-        self.srtt = rtt_s if not self.srtt else self.srtt + (rtt_s - self.srtt) / 8
+        # The first one takes the place of what was expected.
+        self.srtt = self.srtt + (rtt_s - self.srtt) / 8 if self.min_rtt else rtt_s
         if now - self._rtt_since >= MIN_RTT_PERIOD_S:
             self._min_rtt_before, self._min_rtt_now = self._min_rtt_now, rtt_s
             self._rtt_since = now
@@ -127,7 +136,7 @@ class Pace:
     def _first_rate(self) -> float:
         """The rate that the first window stands for."""
         s = self._settings
-        return s.window_first_bytes / (self.min_rtt + s.window_s)
+        return s.window_first_bytes / (max(self.min_rtt, self.srtt) + s.window_s)
 
     def sample_rate(self, size: int, elapsed_s: float, limited: bool, now: float) -> None:
         """`size` bytes were delivered in `elapsed_s`; `limited`: there was too little to send."""

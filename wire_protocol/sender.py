@@ -156,6 +156,7 @@ class Sender:
         self._hold_until = float("-inf")
         self._silences = 0
         self.pace.packet_limit(event.limits.maximum_packet_size)
+        self.pace.expect_rtt(event.round_trip_s)
         slots = event.limits.receive_maximum - self._settings.control_slots
         self._chunk_slots = max(1, slots)
         wait = self._patience.for_resume()
@@ -557,7 +558,7 @@ class Sender:
             image = self._images[image_id]
             stored = image.state is OutboxState.STORED
             size = image.manifest.size_bytes
-            inline = not stored and size <= self.pace.chunk_bytes()
+            inline = not stored and size <= self.pace.inline_bytes()
             if not self._may_offer(image, stored=stored, inline=inline, now=now):
                 return
             self._queue.discard(image_id)

@@ -16,7 +16,7 @@ from functools import partial
 from benchmarks.baselines.baseline import Facts, Method
 from benchmarks.baselines.storing import Keeper
 from benchmarks.baselines.way import EndSettings, Sent
-from service_runtime.boot import boot_id, monotonic_ns, new_attempt, new_id, wall_time
+from service_runtime.boot import boot_id, monotonic_ns, monotonic_s, new_attempt, new_id, wall_time
 from service_runtime.machine_drive import MachineDrive, published_code
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, Presence, Subscription
@@ -109,9 +109,10 @@ class HemowireSending:
         async for event in self._session.events():
             match event:
                 case Connected(limits=limits):
+                    asked_s = monotonic_s()
                     await self._session.subscribe([Subscription(topic) for topic in filters])
                     allowed = io.LinkLimits(limits.maximum_packet_size, limits.receive_maximum)
-                    self._drive.tell(io.Connected(allowed))
+                    self._drive.tell(io.Connected(allowed, monotonic_s() - asked_s))
                     self._is_ready.set()
                 case Disconnected():
                     self._drive.tell(io.Disconnected())

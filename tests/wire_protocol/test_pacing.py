@@ -85,3 +85,27 @@ def test_an_outage_does_not_make_the_window_endless() -> None:
     pace, now = a_full_link()
     deliver(pace, ROUND_TRIP_S, now, took_s=1000.0)
     assert pace.window_bytes() <= RATE * (PLAIN_S + LONGEST_HOLD_UP_S) * 1.01
+
+
+def test_the_way_to_the_broker_is_what_the_first_waits_go_by() -> None:
+    pace = Pace(SETTINGS)
+    pace.expect_rtt(0.6)
+    assert pace.srtt == 0.6
+    assert pace.min_rtt == 0.0  # the way to the worker may be longer, and is not measured yet
+    pace.in_flight = 32 * 1024
+    assert pace.drain_s() == pytest.approx(0.6 + SETTINGS.window_s)
+    pace.sample_rtt(0.8, 0.0)
+    assert pace.srtt == 0.8
+    pace.expect_rtt(0.1)
+    assert pace.srtt == 0.8
+
+
+def test_a_preview_rides_in_the_offer_of_a_slow_link_too() -> None:
+    pace, now = Pace(SETTINGS), 0.0
+    assert pace.inline_bytes() == SETTINGS.inline_bytes
+    pace.packet_limit(8 * 1024)
+    assert pace.inline_bytes() <= 8 * 1024
+    pace.packet_limit(2_000_000)
+    pace.delivered += 10_000_000
+    pace.sample_rate(10_000_000, 0.1, False, now)
+    assert pace.inline_bytes() == SETTINGS.chunk_max_bytes
