@@ -139,9 +139,11 @@ class DeviceEnd:
                 case Message():
                     self._incoming.receive(event)
                 case Connected(limits=limits):
+                    asked_s = time.monotonic()
                     await self.session.subscribe(self._incoming.subscriptions())
+                    round_trip_s = time.monotonic() - asked_s
                     await self.session.announce()
-                    self._transfer.connected(limits)
+                    self._transfer.connected(limits, round_trip_s)
                     self.ready.set()
                 case Disconnected(reason=reason):
                     raise RuntimeError(f"the broker went away in a round: {reason}")

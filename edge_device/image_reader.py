@@ -46,6 +46,12 @@ class ImageReader:
         self._asked.append(chunk)
         self._answer()
 
+    def prepare(self, image_id: str) -> None:
+        """Its chunks are about to be asked for: it is read and checked while the offer travels."""
+        if not self._is_loading and image_id not in self._kept:
+            self._is_loading = True
+            self._tasks.create_task(self._load(image_id), name="read image")
+
     def check(self, image_id: str) -> None:
         """Hashes the row's bytes on disk afresh and answers RowChecked."""
         self.forget(image_id)
@@ -78,8 +84,9 @@ class ImageReader:
         data = await self._read(image_id)
         self._is_loading = False
         if data is None:
-            chunk = self._asked.popleft()
-            self._tell(ChunkRead(image_id, chunk.offset, b""))
+            # One that was only prepared, and is damaged or gone, is read again when it is asked for.
+            if self._asked and self._asked[0].image_id == image_id:
+                self._tell(ChunkRead(image_id, self._asked.popleft().offset, b""))
         else:
             self._kept[image_id] = data
             self._kept_bytes += len(data)

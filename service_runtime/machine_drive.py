@@ -48,6 +48,7 @@ class MachineDrive(Generic[EventT, EffectT]):
         self._tick = tick
         self._events: deque[EventT] = deque()
         self._is_telling = False
+        self._is_timer_due = False
         self._is_stopped = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,7 +64,9 @@ class MachineDrive(Generic[EventT, EffectT]):
                     self._perform(effect)
         finally:
             self._is_telling = False
-        self._set_timer()
+        if not self._is_timer_due:  # once a turn of the loop, however many events it brings
+            self._is_timer_due = True
+            asyncio.get_running_loop().call_soon(self._set_timer)
 
     def stop(self) -> None:
         """No further ticks."""
@@ -72,6 +75,7 @@ class MachineDrive(Generic[EventT, EffectT]):
 
     def _set_timer(self) -> None:
         """A timer that fires sooner is left: a tick that comes too early does no harm."""
+        self._is_timer_due = False
         deadline = self._machine.deadline
         if deadline is None or self._is_stopped:
             return

@@ -72,6 +72,8 @@ class Sender:
         self._chunk_slots = 1
         self._chunks_unacked = 0
         self._connected = False
+        #: This event can have made no offer possible: most are chunks that were read or acknowledged.
+        self._offers_as_before = False
         #: No offer before this: nobody answered, everybody is busy, or the archive is away.
         self._hold_until = float("-inf")
         self._silences = 0
@@ -108,6 +110,7 @@ class Sender:
 
     def handle(self, event: io.SenderEvent, now: float) -> list[io.SenderEffect]:
         """Takes one event in and returns what is to be done, in order."""
+        self._offers_as_before = False
         self._handlers[type(event)](event, now)
         self._pump(now)
         out, self._out = self._out, []
@@ -187,6 +190,7 @@ class Sender:
         if token.offset >= 0:
             self._chunks_unacked -= 1
         if event.reason_code == 0:
+            self._offers_as_before = True
             return
         upload = self._uploads.get(token.attempt)
         if upload is None:
@@ -239,6 +243,7 @@ class Sender:
             self._publish_offer(image, upload, event.data, now)
         else:
             self._publish_chunk(upload, event.offset, event.data, now)
+            self._offers_as_before = upload.uploading
 
     def _on_row_checked(self, event: io.RowChecked, now: float) -> None:
         image = self._images.get(event.image_id)
@@ -541,9 +546,11 @@ class Sender:
     def _pump(self, now: float) -> None:
         if not self._connected:
             return
-        if now >= self._hold_until:
+        if now >= self._hold_until > float("-inf"):
             self._hold_until = float("-inf")
-        if self._queue and self._queue.head(now) and self._hold_until == float("-inf"):
+            self._offers_as_before = False
+        may_offer = not self._offers_as_before and self._queue and self._queue.head(now)
+        if may_offer and self._hold_until == float("-inf"):
             self._pump_offers(now)
         self._pump_chunks()
         deadline = self._inquiries.deadline
@@ -625,16 +632,20 @@ class Sender:
 
     def _pump_chunks(self) -> None:
         pace = self.pace
+        slots = self._chunk_slots - self._chunks_unacked
+        if slots <= 0:
+            return
+        slots -= sum(len(u.reading) for u in self._uploads.values())
         for upload in self._in_sending_order():
             while (room := upload.sendable()) is not None:
-                reading = sum(len(u.reading) for u in self._uploads.values())
-                if self._chunks_unacked + reading >= self._chunk_slots:
+                if slots <= 0:
                     return
                 start, end = room
                 size = min(end - start, pace.chunk_bytes(), upload.max_chunk)
                 if not self._window_has(size):
                     return
                 self._read(upload, start, size)
+                slots -= 1
 
     def _read(self, upload: Upload, offset: int, size: int) -> None:
         image_id = upload.manifest.image_id

@@ -15,6 +15,8 @@ WORKER_GROUP: Final = "workers"
 RECORDS: Final = "records"
 
 _LEVEL = re.compile(LEVEL_PATTERN)
+#: Topics whose parts are remembered: a program hears the same few all the time.
+_REMEMBERED = 1024
 
 
 class Kind(StrEnum):
@@ -89,6 +91,7 @@ class Topics:
                 f"root topic {root!r}: 1 to {MAX_ROOT_LEVELS} levels of [A-Za-z0-9_-] needed"
             )
         self.root = root
+        self._parsed: dict[str, ParsedTopic | None] = {}
         self._by_shape = {_shape(path): (kind, path.split("/")) for kind, path in PATHS.items()}
 
     def build(self, kind: Kind, **levels: str) -> str:
@@ -108,6 +111,13 @@ class Topics:
 
     def parse(self, topic: str) -> ParsedTopic | None:
         """What `topic` is, or None when it is not one of ours or a level is malformed."""
+        if topic not in self._parsed:
+            if len(self._parsed) >= _REMEMBERED:
+                self._parsed.clear()
+            self._parsed[topic] = self._parse(topic)
+        return self._parsed[topic]
+
+    def _parse(self, topic: str) -> ParsedTopic | None:
         if not topic.startswith(self.root + "/"):
             return None
         parts = topic[len(self.root) + 1 :].split("/")
