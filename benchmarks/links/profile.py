@@ -72,9 +72,13 @@ class LinkProfile(Settings):
         return payload_bytes + HEADER_BYTES * -(-payload_bytes // segment)
 
     def transfer_s(self, payload_bytes: int, way: Direction) -> float:
-        """From the first bit in to the last bit out of an idle link: nothing can be faster."""
+        """From the first bit in to the last bit out of an idle link: nothing can be faster.
+
+        A token bucket that was idle lets one packet through at once.
+        """
         rate = way.rate_bit_per_s
-        sending = 0.0 if rate is None else self.wire_bytes(payload_bytes) * 8 / rate
+        waiting = max(0, self.wire_bytes(payload_bytes) - self.mtu_bytes)
+        sending = 0.0 if rate is None else waiting * 8 / rate
         return sending + way.delay_ms / 1000
 
 

@@ -22,8 +22,10 @@ from benchmarks.baselines.running import (
     open_baseline,
     stored_file,
 )
+from benchmarks.link_limit import Case, a_site
 from benchmarks.links import Direction, LinkProfile, open_link
 from benchmarks.links.link import Implementation
+from benchmarks.links.namespace import why_not
 from benchmarks.links.profile import LOOPBACK
 from broker_config.local import WORKER, LocalBroker, edge_username
 
@@ -177,3 +179,27 @@ def test_a_broker_of_another_form_is_not_taken_for_one_with_large_packets(tmp_pa
     rendered.config_file.write_text("listener 1\n")
     with pytest.raises(ValueError, match="no max_packet_size"):
         allow_large_packets(rendered)
+
+
+@pytest.mark.skipif(bool(why_not()), reason=f"no namespaces here: {why_not()}")
+@pytest.mark.parametrize("method", [Method.HEMOWIRE, Method.HTTP])
+def test_both_ends_may_be_behind_links_of_namespaces(method: Method, tmp_path: Path) -> None:
+    case = Case(SLOW, both_ends=True, size_bytes=1_000_000)
+    image = os.urandom(case.size_bytes)
+
+    async def send_with_a_cut(site: Site) -> Completion:
+        async with open_baseline(method, site) as running:
+            offered = asyncio.create_task(running.offer(image, patience_s=20))
+            await asyncio.sleep(case.limit_s / 2)
+            site.device_link.cut()
+            await asyncio.sleep(0.5)
+            site.device_link.restore()
+            return await offered
+
+    with a_site(case, tmp_path, Implementation.NAMESPACES) as (site, reports):
+        completion = asyncio.run(send_with_a_cut(site))
+    assert [report.implementation for report in reports] == [Implementation.NAMESPACES] * 2
+    assert completion.failure == ""
+    assert completion.to_stored_s > case.limit_s + 0.5
+    assert completion.sent_bytes < 1.3 * len(image)
+    assert stored_file(tmp_path / "archive", completion).read_bytes() == image
