@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from broker_config.locate import find_mosquitto
+from dashboard.metrics.victoria_metrics import find_victoria_metrics
 from service_runtime.boot import clock_is_synced
 
 #: Python packages by extra, as the modules that must import.
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "edge": ("numpy", "cv2"),
     "worker": ("numpy", "cv2", "fsspec", "openvino", "safetensors"),
-    "dashboard": ("fsspec", "sqlalchemy"),
+    "dashboard": ("fsspec", "influxdb_client", "sqlalchemy"),
     "gpu": ("torch", "torchvision"),
     "training": ("onnx", "onnxscript", "sklearn", "torch", "torchvision"),
     "dev": ("hypothesis", "mypy", "pytest", "ruff"),
@@ -66,6 +67,8 @@ def examine(use: str) -> Iterator[Finding]:
     yield _python()
     yield _uv()
     yield _mosquitto(needed=needs_broker)
+    if use == "test":
+        yield _victoria_metrics()
     for extra in EXTRAS:
         yield _extra(extra, needed=extra in extras)
     yield _gpu()
@@ -106,6 +109,15 @@ def _mosquitto(*, needed: bool) -> Finding:
         text = f"{found.version}, 2.0.11 or newer needed"
         return Finding("mosquitto", _need(needed), text, "set HEMOWIRE_MOSQUITTO to a newer one")
     return Finding("mosquitto", State.OK, f"{found.version} ({found.program})")
+
+
+def _victoria_metrics() -> Finding:
+    found = find_victoria_metrics()
+    if found is None:
+        mend = "python -m dashboard.metrics.victoria_metrics"
+        text = "not found: the tests that write points to it are skipped"
+        return Finding("VictoriaMetrics", State.OPTIONAL, text, mend)
+    return Finding("VictoriaMetrics", State.OK, str(found))
 
 
 def _extra(extra: str, *, needed: bool) -> Finding:

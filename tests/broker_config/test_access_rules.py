@@ -20,7 +20,7 @@ from service_runtime.mqtt_types import (
     SessionOptions,
     Subscription,
 )
-from wire_protocol.access import RULES, Access, Role, rule_filter
+from wire_protocol.access import BROKER_COUNTERS, RULES, Access, Role, rule_filter
 from wire_protocol.topics import PATHS, Kind, Topics
 
 TOPICS = Topics()
@@ -177,6 +177,21 @@ def test_every_topic_has_a_publisher_and_a_reader() -> None:
             if any(rule.kind is kind and rule.access is access for rule in rules)
         ]
         assert roles, f"nobody may {access.value} {kind.value}"
+
+
+def test_the_broker_s_counters_are_for_engineers_and_the_metrics_program(
+    broker: LocalBroker,
+) -> None:
+    async def main() -> dict[str, bool]:
+        heard = {}
+        for name in USERNAMES:
+            async with connected(broker, name) as session:
+                await session.subscribe([Subscription(BROKER_COUNTERS)])
+                await session.subscribe([Subscription("hemowire/v1/fence")])
+                heard[name] = session.waiting() > 0
+        return heard
+
+    assert {name for name, has in asyncio.run(main()).items() if has} == {"engineer", "metrics"}
 
 
 def test_workers_share_the_offers(broker: LocalBroker) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dashboard.metrics.line_protocol import read_file
 from tests.system.demo_run import demo, needs_real_data, real_images
 
 pytestmark = pytest.mark.timeout(240)
@@ -30,6 +31,14 @@ def test_simulated_microscopes_end_with_every_image_recorded(tmp_path: Path) -> 
     text = run.log.read_text()
     assert "Research use only" in text
     assert "Synthetic-trained" in text
+    files = sorted((run.folder / "metrics").glob("points-*.lp"))
+    points = [point for file in files for point in read_file(file.read_bytes())]
+    assert f"metrics: {len(points)} points as line protocol" in text
+    ways = [p.fields for p in points if p.measurement == "hemowire_image"]
+    assert sum("scheduled_to_recorded_ms" in fields for fields in ways) >= found.diagnosed
+    assert {"hemowire_stage", "hemowire_device", "hemowire_worker", "hemowire_metrics"} <= {
+        point.measurement for point in points
+    }
 
 
 def test_ctrl_c_ends_the_demo_in_order_and_loses_nothing(tmp_path: Path) -> None:
