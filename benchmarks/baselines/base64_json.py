@@ -15,7 +15,7 @@ from benchmarks.baselines.mqtt_end import MqttEnd, ignore, image_topic
 from benchmarks.baselines.storing import Keeper
 from benchmarks.baselines.way import EndSettings, Sent
 from service_runtime.mqtt_types import Message, MqttError, QueueFullError
-from service_runtime.session_roles import device_session, worker_session
+from service_runtime.session_roles import worker_session
 
 FACTS = Facts(
     Method.BASE64,
@@ -41,9 +41,7 @@ class Base64Sending:
 
     def __init__(self, settings: EndSettings) -> None:
         self._topic = image_topic(settings.broker.root, settings.device)
-        self._end = MqttEnd(
-            settings.broker, device_session(settings.site, settings.device), [], ignore
-        )
+        self._end = MqttEnd(settings.broker, settings.device_session(), [], ignore)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from service_runtime.boot import boot_id, monotonic_ns, monotonic_s, new_attempt
 from service_runtime.machine_drive import MachineDrive, published_code
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, Presence, Subscription
-from service_runtime.session_roles import device_session, worker_session
+from service_runtime.session_roles import worker_session
 from wire_protocol import codec
 from wire_protocol import machine_io as io
 from wire_protocol.json_messages import Presence as PresenceState
@@ -52,7 +52,7 @@ class HemowireSending:
             topics=self._topics,
             random64=new_attempt,
         )
-        self._session = MqttSession(settings.broker, device_session(settings.site, settings.device))
+        self._session = MqttSession(settings.broker, settings.device_session())
         self._drive: MachineDrive[io.SenderEvent, io.SenderEffect] = MachineDrive(
             self._sender, self._perform, io.Tick
         )

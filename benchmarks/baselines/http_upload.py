@@ -30,12 +30,20 @@ class HttpSending:
     def __init__(self, settings: EndSettings) -> None:
         import httpx
 
+        options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        congestion: list[tuple[int, int, bytes]] = []
+        if settings.congestion is not None and _kernel_has(settings.congestion):
+            wanted = settings.congestion.encode()
+            congestion = [(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted)]
         # One connection for each image under way, as browsers and SDKs do, and kept for the next.
         self._client = httpx.AsyncClient(
             base_url=f"http://{settings.server_host}:{settings.server_port}",
             timeout=httpx.Timeout(_SILENCE_S),
-            limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
-            trust_env=False,
+            transport=httpx.AsyncHTTPTransport(
+                limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
+                socket_options=[*options, *congestion],
+                trust_env=False,
+            ),
         )
 
     @asynccontextmanager
@@ -61,6 +69,15 @@ class HttpSending:
             failure = "" if answer.status_code == 200 else f"status {answer.status_code}"
             break
         return Sent(attempts * len(image), attempts, failure)
+
+
+def _kernel_has(congestion: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
+        except (OSError, AttributeError):
+            return False
+    return True
 
 
 class HttpReceiving:

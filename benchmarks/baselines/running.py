@@ -126,6 +126,7 @@ class Running:
             folder=site.folder,
             listen_host=site.worker_link.inside_host,
             engine=site.engine,
+            congestion=site.congestion,
         )
         port = await self._start_end("receiver", "receive", site.worker_link, settings)
         sender: dict[str, object] = {"broker": _reached_by(site.edge, site.device_link)}

@@ -19,7 +19,7 @@ from benchmarks.baselines.mqtt_end import MqttEnd, answer_topic, image_topic
 from benchmarks.baselines.storing import Keeper
 from benchmarks.baselines.way import EndSettings, Sent
 from service_runtime.mqtt_types import Message, MqttError, QueueFullError
-from service_runtime.session_roles import device_session, worker_session
+from service_runtime.session_roles import worker_session
 
 FACTS = Facts(
     Method.SEGMENTS,
@@ -45,7 +45,7 @@ class SegmentsSending:
         self._answers: dict[str, asyncio.Future[str]] = {}
         self._end = MqttEnd(
             settings.broker,
-            device_session(settings.site, settings.device),
+            settings.device_session(),
             [answer_topic(root, settings.device)],
             self._hear,
         )

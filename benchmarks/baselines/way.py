@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.baselines.baseline import Engine, Facts, Method
 from benchmarks.baselines.storing import Keeper
 from service_runtime.broker_settings import BrokerSettings
+from service_runtime.mqtt_types import SessionOptions
+from service_runtime.session_roles import device_session
 
 
 class EndSettings(BaseModel):
@@ -30,6 +32,12 @@ class EndSettings(BaseModel):
     #: The sender's: where the receiver's own server is found.
     server_host: str = ""
     server_port: int = 0
+    #: Of the sender's socket; None is the system's own.
+    congestion: str | None = "bbr"
+
+    def device_session(self) -> SessionOptions:
+        """How the real agent connects, but for the congestion control where that is the question."""
+        return device_session(self.site, self.device, congestion=self.congestion)
 
 
 @dataclass(frozen=True, slots=True)
