@@ -272,7 +272,7 @@ def page(cases: Sequence[Case], rounds: int, seconds: float) -> str:
             "--out benchmarks/results/published_to_shown.md",
             "",
             f"On {machine.cpu}, {machine.cores} cores, Python {machine.python}, Mosquitto "
-            f"{machine.mosquitto}; load before {machine.load_before:g}. {rounds} rounds of about "
+            f"{machine.mosquitto}; load {machine.load_before:g}. {rounds} rounds of about "
             f"{seconds:g} s a case, in turn; medians of the rounds' figures. Research use only, "
             "not for diagnosis.",
             "",
