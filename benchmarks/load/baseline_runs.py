@@ -94,6 +94,7 @@ async def _run(
             update={
                 "link_bytes": through or None,
                 "processes": usage.figures(),
+                "others_cpu_percent": usage.others_cpu_percent,
                 "broker": difference(counters, await site.listener.counters()),
             }
         )

@@ -26,6 +26,9 @@ from benchmarks.load.verdict import measure
 Values = NDArray[np.float64]
 #: Share of the old figure below which a change is of no interest, however sure.
 SMALLEST = 0.02
+#: Other programs may take this much of one core; a baseline may move by this share.
+NOISE_PERCENT = 15.0
+_BASELINE_MOVES = 0.15
 _DRAWS = 2000
 _CONFIDENCE = 0.95
 #: t (0.975) over the normal's 1.96, by degrees of freedom; 1 from there on.
@@ -68,6 +71,8 @@ class Comparison:
 
     lines: tuple[Line, ...]
     differences: tuple[str, ...]
+    #: Why a change may be the machine's and not the program's.
+    doubts: tuple[str, ...] = ()
 
 
 class NotComparableError(ValueError):
@@ -90,7 +95,7 @@ def compare(a: Document, b: Document, *, anyway: bool = False) -> Comparison:
         afters = [sampled for sampled in theirs if sampled is not None]
         if befores and afters:
             lines.append(_compare(name, befores, afters, draw))
-    return Comparison(tuple(lines), differences)
+    return Comparison(tuple(lines), differences, _doubts(a, b, lines))
 
 
 def what_differs(a: Document, b: Document) -> tuple[str, ...]:
@@ -108,6 +113,21 @@ def what_differs(a: Document, b: Document) -> tuple[str, ...]:
     made = [[(link.leg, link.implementation) for link in d.links] for d in (a, b)]
     if made[0] != made[1]:
         found.append(f"links are made differently: {made[0]} | {made[1]}")
+    return tuple(found)
+
+
+def _doubts(a: Document, b: Document, lines: Sequence[Line]) -> tuple[str, ...]:
+    """Other programs, and baselines that changed although nothing of theirs did: both are controls."""
+    found = []
+    others = [d.together.others_cpu_percent for d in (a, b)]
+    if any(one is not None and one > NOISE_PERCENT for one in others):
+        took = " | ".join("unknown" if one is None else f"{one / 100:.1f} cores" for one in others)
+        found.append(f"other programs ran meanwhile: {took}")
+    for line in lines:
+        if line.measure.startswith("baseline.") and line.before:
+            share = line.after / line.before - 1
+            if abs(share) > _BASELINE_MOVES:
+                found.append(f"{line.measure} moved by {share * 100:+.0f} %, and is no part of us")
     return tuple(found)
 
 

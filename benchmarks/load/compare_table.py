@@ -39,6 +39,8 @@ def print_comparison(comparison: Comparison, a: str, b: str) -> None:
         style="bold",
         highlight=False,
     )
+    for doubt in comparison.doubts:
+        console.print(f"may be the machine: {doubt}", style="yellow", highlight=False)
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
 
 

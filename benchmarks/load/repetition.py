@@ -90,6 +90,7 @@ async def run_repetition(
                     )
                     or None,
                     "processes": usage.figures(),
+                    "others_cpu_percent": usage.others_cpu_percent,
                     "broker": counted,
                 }
             )

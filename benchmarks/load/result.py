@@ -3,7 +3,8 @@
 Names: a `Latency` is a stage of the trace ("inferred": from its predecessor to it) or, among
 `totals`, a span of two stages ("scheduled_to_published"). Percentiles are of HDR histograms
 (microseconds, 3 significant digits) and are never averaged; where repetitions are put together,
-their histograms are added. A newer version is refused by name.
+their histograms are added. A newer version is refused by name. (Over 250 lines: the whole document
+in one place.)
 """
 
 from __future__ import annotations
@@ -179,6 +180,8 @@ class PathResult(Part):
     #: Through the device's link, both ways, where it counts.
     link_bytes: int | None = None
     processes: tuple[ProcessUse, ...] = ()
+    #: What all other programs of this machine used meanwhile, in percent of one core: noise.
+    others_cpu_percent: float | None = None
     broker: BrokerCounters | None = None
 
 

@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.load.compare import NOISE_PERCENT
+from benchmarks.load.figure_text import bar, ms_text, verdict_line
 from benchmarks.load.measure_names import HANDOFF
-from benchmarks.load.result import Document, Latency, PathResult, VerdictLine
+from benchmarks.load.result import Document, Latency, PathResult
 from wire_protocol.trace import Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
 
-_BAR = 26
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _WAYS_NOTE = (
     "stored, published: p50 until durably in the archive, until the answer is sent; p95 and p99 of "
     "stored; MB/s while anything is on its way; faster: hemowire's (its hand-off alone where that "
@@ -66,9 +66,13 @@ def _print_head(document: Document, console: Console) -> None:
     ]
     for line in lines:
         console.print(line, style="dim", highlight=False)
-    if machine.load_before > machine.cores / 2:
+    others = document.together.others_cpu_percent
+    if others is not None and others > NOISE_PERCENT:
         console.print(
-            "this machine was busy with other work: read ratios, not milliseconds", style="yellow"
+            f"other programs took up to {others / 100:.1f} of this machine's {machine.cores} cores "
+            "meanwhile: read ratios, not milliseconds",
+            style="yellow",
+            highlight=False,
         )
     console.print()
 
@@ -85,7 +89,7 @@ def _stages(path: PathResult) -> Table:
     at = 0.0
     for one in path.stages:
         beside = Stage(one.name) in _BESIDE
-        bar = Text("beside the way", "dim") if beside else _bar(at / whole, one.p50_ms / whole)
+        bar = Text("beside the way", "dim") if beside else bar(at / whole, one.p50_ms / whole)
         if not beside:
             at += one.p50_ms
         table.add_row(one.name, *_points(one), bar, style="dim" if beside else "")
@@ -133,7 +137,7 @@ def _ways(document: Document) -> Table:
         table.add_row(
             "hemowire, whole path" if path is document.together else path.title,
             *(("", "", "") if stored is None else _points(stored)[:3]),
-            "" if published is None else _ms(published.p50_ms),
+            "" if published is None else ms_text(published.p50_ms),
             f"{path.bytes_per_s / 1e6:.1f}",
             str(path.lost),
             faster,
@@ -185,8 +189,8 @@ def _sweep(document: Document) -> Table:
     most = max(point.p50_ms for point in sweep.points) or 1.0
     for point in sweep.points:
         table.add_row(
-            f"{point.offered_per_s:.3g}", f"{point.achieved_per_s:.3g}", _ms(point.p50_ms),
-            _ms(point.p95_ms), _ms(point.p99_ms), _bar(0.0, point.p50_ms / most),
+            f"{point.offered_per_s:.3g}", f"{point.achieved_per_s:.3g}", ms_text(point.p50_ms),
+            ms_text(point.p95_ms), ms_text(point.p99_ms), bar(0.0, point.p50_ms / most),
             style="" if point.is_held else "red",
         )  # fmt: skip
     return table
@@ -208,27 +212,8 @@ def _print_verdict(document: Document, console: Console) -> None:
     for problem in [problem for count in counts for problem in count.problems][:10]:
         console.print(f"  problem: {problem}", style="red", highlight=False, soft_wrap=True)
     for line in document.verdicts:
-        console.print(_verdict(line), soft_wrap=not console.is_terminal)
+        console.print(verdict_line(line), soft_wrap=not console.is_terminal)
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
-
-
-def _verdict(line: VerdictLine) -> Text:
-    sign, style = {
-        True: ("holds ", "bold green"),
-        False: ("MISSED", "bold red"),
-        None: ("not measured", "bold yellow"),
-    }[line.passed]
-    word = "at most" if line.direction == "at_most" else "at least"
-    text = Text(f"{sign}  ", style=style)
-    text.append(line.text, style="default not bold")
-    measured = "" if line.measured is None else f"{_value(line.measured, line.unit)}, "
-    spread = ""
-    if len(line.per_repetition) > 1:
-        low, high = min(line.per_repetition), max(line.per_repetition)
-        spread = f"; repetitions {_value(low, line.unit)} to {_value(high, line.unit)}"
-    tail = f": {measured}{word} {_value(line.limit, line.unit)}{spread}"
-    text.append(tail + (f" ({line.note})" if line.note else ""), style="dim not bold")
-    return text
 
 
 def _table(title: str) -> Table:
@@ -236,38 +221,7 @@ def _table(title: str) -> Table:
 
 
 def _points(one: Latency) -> tuple[str, str, str, str]:
-    return _ms(one.p50_ms), _ms(one.p95_ms), _ms(one.p99_ms), _ms(one.max_ms)
-
-
-def _ms(milliseconds: float) -> str:
-    digits = 2 if milliseconds < 10 else 1 if milliseconds < 1000 else 0
-    return f"{milliseconds:,.{digits}f}"
-
-
-def _value(value: float, unit: str) -> str:
-    match unit:
-        case "ms":
-            return f"{_ms(value)} ms"
-        case "B":
-            return f"{value / 1e6:,.1f} MB"
-        case "B/s":
-            return f"{value / 1e6:,.1f} MB/s"
-        case "x":
-            return f"{value:.2f}x"
-        case "images":
-            return f"{value:.0f}"
-        case _:
-            return f"{value:,.3g} {unit}".strip()
-
-
-def _bar(start: float, length: float) -> Text:
-    """A bar from `start` over `length`, shares of the whole; never quite nothing."""
-    before = int(start * _BAR)
-    eighths = max(1, round(length * _BAR * 8))
-    full, rest = divmod(eighths, 8)
-    text = Text(" " * min(before, _BAR - 1))
-    text.append("█" * full + (_EIGHTHS[rest] if rest else ""), style="cyan")
-    return text
+    return ms_text(one.p50_ms), ms_text(one.p95_ms), ms_text(one.p99_ms), ms_text(one.max_ms)
 
 
 def _find(path: PathResult, name: str) -> Latency | None:

@@ -14,6 +14,7 @@ def put_together(paths: Sequence[PathResult]) -> PathResult:
     first = paths[0]
     brokers = [path.broker for path in paths if path.broker is not None]
     link_bytes = [path.link_bytes for path in paths if path.link_bytes is not None]
+    others = [p.others_cpu_percent for p in paths if p.others_cpu_percent is not None]
     worst = max(paths, key=lambda path: path.totals[0].max_ms if path.totals else 0.0)
     return PathResult(
         path=first.path,
@@ -28,6 +29,7 @@ def put_together(paths: Sequence[PathResult]) -> PathResult:
         bytes_per_s=statistics.median(path.bytes_per_s for path in paths),
         link_bytes=sum(link_bytes) if link_bytes else None,
         processes=_used([path.processes for path in paths]),
+        others_cpu_percent=max(others) if others else None,
         broker=_counted(brokers) if brokers else None,
     )
 

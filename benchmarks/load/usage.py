@@ -14,6 +14,8 @@ from benchmarks.load.result import ProcessUse, ProgramKind
 from service_runtime.boot import monotonic_s
 
 _LOOK_EVERY_S = 0.2
+#: Time in guests is counted as the user's already.
+_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Usage:
         before = self._sockets()
         for one in self._watched:
             one.sockets_before = before.get(one.process.pid)
+        self._busy_before_s = self._busy_s = _machine_busy_s()
         self._since_s = self._until_s = monotonic_s()
         self.look()
 
@@ -59,11 +62,19 @@ class Usage:
     def look(self) -> None:
         """Takes the figures of all that still run."""
         self._until_s = monotonic_s()
+        self._busy_s = _machine_busy_s()
         for one in self._watched:
             with suppress(psutil.NoSuchProcess), one.process.oneshot():
                 one.cpu_s = _cpu_s(one.process) - one.cpu_before_s
                 one.peak_rss_bytes = max(one.peak_rss_bytes, one.process.memory_info().rss)
                 one.io = _io(one.process)
+
+    @property
+    def others_cpu_percent(self) -> float:
+        """What this machine did beside these processes, in percent of one core."""
+        own_s = sum(one.cpu_s for one in self._watched)
+        others_s = self._busy_s - self._busy_before_s - own_s
+        return max(0.0, 100 * others_s / max(self._until_s - self._since_s, 1e-9))
 
     def finish(self) -> None:
         """The last look, while connections are still open."""
@@ -93,6 +104,12 @@ class Usage:
             )
             for one in self._watched
         )
+
+
+def _machine_busy_s() -> float:
+    """CPU time of all programs since the machine started."""
+    times = psutil.cpu_times()
+    return float(sum(getattr(times, name, 0.0) for name in _BUSY))
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -47,3 +47,13 @@ def test_another_machine_or_scenario_is_refused_unless_told_and_then_said() -> N
     comparison = compare(a, b, anyway=True)
     assert len(comparison.differences) == 2
     assert comparison.lines
+
+
+def test_a_baseline_that_moved_and_other_programs_cast_doubt_on_every_change() -> None:
+    a = make_example(1, repetitions=5)
+    assert compare(a, make_example(2, repetitions=5)).doubts == ()
+    b = make_example(2, repetitions=5, slower=1.5)
+    busy = b.together.model_copy(update={"others_cpu_percent": 130.0})
+    doubts = compare(a, b.model_copy(update={"together": busy})).doubts
+    assert "unknown | 1.3 cores" in doubts[0]
+    assert any("baseline.single" in doubt for doubt in doubts)

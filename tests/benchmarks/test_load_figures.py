@@ -14,6 +14,7 @@ from benchmarks.load.verdict import judge, measure
 from tests.benchmarks.example_result import make_example
 from wire_protocol.clock_legs import Instant
 from wire_protocol.joined_trace import JoinedTrace, Moment, stage_times, total_times
+from wire_protocol.machine_settings import SenderSettings
 from wire_protocol.trace import Stage
 
 _PHASES = PhaseSettings(warm_up_s=2, measured_s=10, cool_down_s=1)
@@ -66,7 +67,8 @@ def test_the_links_limit_is_the_issues_own_sum() -> None:
     (limit,) = physical_limits(scenario, 4 * 1024**2, Engine(bundle="b", engine="e"))
     segments = -(-4 * 1024**2 // 1448)
     whole_ms = (4 * 1024**2 + 52 * segments) * 8 / 10e6 * 1000
-    chunk_ms = (65_536 + 52 * -(-65_536 // 1448)) * 8 / 10e6 * 1000
+    chunk = SenderSettings().chunk_max_bytes
+    chunk_ms = (chunk + 52 * -(-chunk // 1448)) * 8 / 10e6 * 1000
     assert limit.applies_to == "offered_to_stored"
     assert limit.value == pytest.approx(whole_ms + chunk_ms + 40)
 
