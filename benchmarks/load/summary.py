@@ -89,10 +89,10 @@ def _stages(path: PathResult) -> Table:
     at = 0.0
     for one in path.stages:
         beside = Stage(one.name) in _BESIDE
-        bar = Text("beside the way", "dim") if beside else bar(at / whole, one.p50_ms / whole)
+        drawn = Text("beside the way", "dim") if beside else bar(at / whole, one.p50_ms / whole)
         if not beside:
             at += one.p50_ms
-        table.add_row(one.name, *_points(one), bar, style="dim" if beside else "")
+        table.add_row(one.name, *_points(one), drawn, style="dim" if beside else "")
     return table
 
 

