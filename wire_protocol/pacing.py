@@ -5,8 +5,8 @@ about 200 ms at its slowest hop. A hold-up is what a round trip took beyond its 
 on a lossy link TCP keeps back what has arrived until a lost packet has come again, and without them
 the window would be too small to keep the link busy meanwhile. The rate is the greatest delivery
 rate of the last seconds, in which samples taken while there was too little to send count only
-upwards (as in BBR). Until the rate stops growing the window is twice as large, for a rate that was
-measured with a small window says nothing of the link.
+upwards (as in BBR). Until the rate stops growing the window has room for two round trips, for a
+rate that was measured with a small window says nothing of the link.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST_HOLD_UP_S = 1.0
 #: The link is full when so many round trips in a row raised the rate by less than this.
 FULL_ROUNDS = 3
 FULL_GROWTH = 1.25
-FILLING_GAIN = 2
+FILLING_TRIPS = 2
 
 
 class Pace:
@@ -89,8 +89,6 @@ class Pace:
         """About 250 ms of the link, within the limits."""
         rate = self.rate
         wanted = int(rate * self._settings.chunk_s) if rate else self._settings.chunk_first_bytes
-        if rate and self._is_filling:
-            wanted *= FILLING_GAIN
         return min(max(wanted, MIN_CHUNK_BYTES), self._chunk_cap)
 
     def inline_bytes(self) -> int:
@@ -100,10 +98,10 @@ class Pace:
     def window_bytes(self) -> int:
         """How much may be in flight."""
         held_s = min(HOLD_UPS * self._hold_up, LONGEST_HOLD_UP_S)
-        window = int(self.rate * (self.min_rtt + self._settings.window_s + held_s))
-        if self._is_filling:
-            window = max(FILLING_GAIN * window, self._settings.window_first_bytes)
-        return max(self.chunk_bytes(), window)
+        trips = FILLING_TRIPS if self._is_filling else 1
+        window = int(self.rate * (trips * self.min_rtt + self._settings.window_s + held_s))
+        least = self._settings.window_first_bytes if self._is_filling else 0
+        return max(self.chunk_bytes(), window, least)
 
     def was_idle(self) -> None:
         """Nothing is in flight: what is sent before the next acknowledgement finds an empty link."""

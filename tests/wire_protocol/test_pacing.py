@@ -1,4 +1,4 @@
-"""The window: twice as large until the rate stops growing, wider where TCP holds bytes up, else short."""
+"""The window: a round trip more until the rate stops growing, wider where TCP holds bytes up, else short."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_a_clean_link_is_filled_with_its_round_trip_and_the_queue() -> None:
     assert pace.chunk_bytes() == pytest.approx(RATE * SETTINGS.chunk_s, rel=0.01)
 
 
-def test_the_window_is_twice_as_large_until_the_rate_stops_growing() -> None:
+def test_the_window_has_room_for_two_round_trips_until_the_rate_stops_growing() -> None:
     pace, now = Pace(SETTINGS), 0.0
     assert pace.window_bytes() == SETTINGS.window_first_bytes
     for _ in range(FULL_ROUNDS):
         now = deliver(pace, ROUND_TRIP_S, now)
-        assert pace.window_bytes() == pytest.approx(2 * RATE * PLAIN_S, rel=0.01)
+        assert pace.window_bytes() == pytest.approx(RATE * (ROUND_TRIP_S + PLAIN_S), rel=0.01)
     deliver(pace, ROUND_TRIP_S, now)
     assert pace.window_bytes() == pytest.approx(RATE * PLAIN_S, rel=0.01)
 
