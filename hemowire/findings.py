@@ -25,6 +25,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "dashboard": ("fsspec", "influxdb_client", "sqlalchemy"),
     "gpu": ("torch", "torchvision"),
     "training": ("onnx", "onnxscript", "sklearn", "torch", "torchvision"),
+    "bench": ("fastapi", "hdrh", "httpx", "psutil"),
     "dev": ("hypothesis", "mypy", "pytest", "ruff"),
 }
 #: What each use of this machine needs: extras, and whether the broker runs here.
@@ -35,7 +36,8 @@ USES: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
     "records": (("dashboard",), False),
     "broker": ((), True),
     "training": (("edge", "worker", "training"), False),
-    "test": (("edge", "worker", "dashboard", "gpu", "training", "dev"), True),
+    "bench": (("edge", "worker", "dashboard", "bench"), True),
+    "test": (("edge", "worker", "dashboard", "gpu", "training", "bench", "dev"), True),
 }
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_MOSQUITTO = (2, 0, 11)
@@ -141,7 +143,11 @@ def _is_there(module: str, *, run: bool) -> bool:
 
 
 def _with_version(module: str) -> str:
-    distribution = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn"}.get(module, module)
+    distribution = {
+        "cv2": "opencv-python-headless",
+        "hdrh": "hdrhistogram",
+        "sklearn": "scikit-learn",
+    }.get(module, module)
     try:
         return f"{module} {importlib.metadata.version(distribution)}"
     except importlib.metadata.PackageNotFoundError:

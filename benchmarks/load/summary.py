@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks.load.compare import NOISE_PERCENT
 from benchmarks.load.figure_text import bar, ms_text, verdict_line
 from benchmarks.load.measure_names import HANDOFF
 from benchmarks.load.result import Document, Latency, PathResult
-from wire_protocol.trace import Stage
+from wire_protocol.trace import PREDECESSORS, Stage
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 _WAYS_NOTE = (
@@ -18,8 +17,6 @@ _WAYS_NOTE = (
     "stored; MB/s while anything is on its way; faster: hemowire's (its hand-off alone where that "
     "ran, as the other ways are) in that way's"
 )
-#: Side branches of the path: they run beside the stages that lead to the publication.
-_BESIDE = (Stage.ARCHIVED, Stage.RECORDED, Stage.SHOWN)
 
 
 def print_summary(document: Document, console: Console) -> None:
@@ -83,16 +80,19 @@ def _stages(path: PathResult) -> Table:
     table.add_column("stage", no_wrap=True)
     for name in ("p50", "p95", "p99", "max"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("p50, one after the other", no_wrap=True)
-    on_path = [one for one in path.stages if Stage(one.name) not in _BESIDE]
-    whole = sum(one.p50_ms for one in on_path) or 1.0
-    at = 0.0
+    table.add_column("p50, from its predecessor's end", no_wrap=True)
+    ends: dict[Stage, float] = {}
+    starts: dict[Stage, float] = {}
     for one in path.stages:
-        beside = Stage(one.name) in _BESIDE
-        drawn = Text("beside the way", "dim") if beside else bar(at / whole, one.p50_ms / whole)
-        if not beside:
-            at += one.p50_ms
-        table.add_row(one.name, *_points(one), drawn, style="dim" if beside else "")
+        stage = Stage(one.name)
+        # Sending and receiving overlap, archive and inference run beside each other.
+        before = next((s for s in PREDECESSORS[stage] if s in ends), None)
+        starts[stage] = ends[before] if before else 0.0
+        ends[stage] = starts[stage] + one.p50_ms
+    whole = max(ends.values(), default=0.0) or 1.0
+    for one in path.stages:
+        drawn = bar(starts[Stage(one.name)] / whole, one.p50_ms / whole)
+        table.add_row(one.name, *_points(one), drawn)
     return table
 
 
