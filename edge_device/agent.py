@@ -179,6 +179,7 @@ class Agent:
             cases=self._cases,
             disk=self._disk,
             transfer=self._transfer,
+            owed=self._owed,
             on_kept=self._kept,
             on_change=self._changed,
         )

@@ -15,6 +15,7 @@ from edge_device.cases.desk import NEEDS_CASE
 from edge_device.microscope import Microscope
 from edge_device.outbox import OutboxRow
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
+from edge_device.owed import Owed
 from edge_device.transfer import Transfer
 from service_runtime.log import get_log
 
@@ -33,6 +34,7 @@ class Keeping:
         cases: CaseDesk,
         disk: OutboxThread,
         transfer: Transfer,
+        owed: Owed,
         on_kept: Callable[[Prepared, OutboxRow], None],
         on_change: Callable[[], None],
     ) -> None:
@@ -40,6 +42,7 @@ class Keeping:
         self._cases = cases
         self._disk = disk
         self._transfer = transfer
+        self._owed = owed
         self._on_kept = on_kept
         self._on_change = on_change
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(PREPARED)
@@ -56,6 +59,7 @@ class Keeping:
         while (prepared := await self._microscope.next()) is not None:
             filed = await self._file(prepared)
             if filed is not None:
+                self._owed.reserve(len(filed.capture.content or b""))
                 await self._prepared.put(filed)
         await self._prepared.put(None)
 
@@ -90,6 +94,7 @@ class Keeping:
             except DiskGivenUpError:  # a file is captured again at the next start
                 self._log.error("stopped_with_captures_not_kept", captures=len(batch))
                 for prepared in batch:
+                    self._owed.release(len(prepared.capture.content or b""))
                     if prepared.order is not None:
                         prepared.order.give_up("the disk refuses and the agent stops")
                 continue
@@ -102,6 +107,7 @@ class Keeping:
     def _kept(self, prepared: Prepared, row: OutboxRow | None) -> None:
         """This capture is on disk, or was before."""
         order = prepared.order
+        self._owed.release(len(prepared.capture.content or b""))
         if row is None:
             self._log.warning("captured_before")
             if order is not None:

@@ -12,13 +12,26 @@ class _Debt:
 
 
 class Owed:
-    """Images from commit to `Recorded`: their digests for reading, their sizes for backpressure."""
+    """Images from commit to `Recorded`: their digests for reading, their sizes for backpressure.
+
+    Room is also taken by captures on their way to the disk, from `reserve` to `release`.
+    """
 
     def __init__(self) -> None:
         self._debts: dict[str, _Debt] = {}
         self.held_bytes = 0
         #: Images whose bytes are held: one that was dropped is still owed, but takes no room.
         self.held_images = 0
+
+    def reserve(self, held_bytes: int) -> None:
+        """A capture is on its way to the disk."""
+        self.held_bytes += held_bytes
+        self.held_images += 1
+
+    def release(self, held_bytes: int) -> None:
+        """It is there and counted as such, or will not be kept."""
+        self.held_bytes -= held_bytes
+        self.held_images -= 1
 
     def __len__(self) -> int:
         return len(self._debts)

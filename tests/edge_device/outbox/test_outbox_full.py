@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from broker_config.local import LocalBroker
 from edge_device.actions import outbox_actions
 from edge_device.outbox import Outbox, read_snapshot
 from edge_device.outbox.limits import Excess, age_alarm, excess, room
-from edge_device.outbox.rows import OutboxTotals
+from edge_device.outbox.rows import NewCapture, OutboxRow, OutboxTotals
 from edge_device.outbox.settings import OutboxSettings
+from edge_device.outbox_thread import OutboxThread
 from edge_device.owed import Owed
 from edge_device.settings import EdgeSettings
 from tests.edge_device.conftest import MakeImages
@@ -86,6 +88,38 @@ def test_freed_bytes_leave_the_account_and_the_debt_stays() -> None:
     owed.freed("a")
     owed.freed("unknown")
     assert (owed.held_bytes, len(owed), owed.sha256_of("a")) == (0, 1, "digest")
+
+
+@in_loop
+async def test_captures_on_their_way_to_a_slow_disk_take_up_room(
+    own_broker: LocalBroker,
+    tmp_path: Path,
+    make_images: MakeImages,
+    edge_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_images(tmp_path / "in", 8)
+    limits = {"min_free_bytes": 0, "max_images": 3}
+    settings = edge_settings(own_broker, tmp_path / "in", outbox=limits)
+    far = FarSide(own_broker)
+    write = OutboxThread.add
+    on_the_way: list[int] = []
+
+    async def write_once_full(
+        disk: OutboxThread, captures: Sequence[NewCapture]
+    ) -> list[OutboxRow | None]:
+        on_the_way.append(len(captures))
+        await far.until(lambda: any("outbox full" in status.reason for status in far.statuses))
+        return await write(disk, captures)
+
+    monkeypatch.setattr(OutboxThread, "add", write_once_full)
+    far.on_store = lambda store: io.PutFailed(store.key, permanent=False, reason="archive_away")
+    async with far.running(), agent(settings):
+        await far.until(lambda: any("outbox full: 3 images" in s.reason for s in far.statuses))
+        far.on_store = lambda _store: None
+        await far.until(lambda: len(far.recorded) == 8)
+    check_all_recorded(settings, far, 8)
+    assert on_the_way[0] < 3
 
 
 @in_loop
