@@ -9,6 +9,7 @@ so a crash in between sends a batch again, which rewrites the same points. Witho
 is ever taken and the files simply rotate.
 
 Every line ends in exactly one count: found + made = committed + dropped + waiting.
+(Over 250 lines: the counts balance only where all that moves lines stands together.)
 """
 
 from __future__ import annotations
