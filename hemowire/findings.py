@@ -20,7 +20,7 @@ from service_runtime.boot import clock_is_synced
 
 #: Python packages by extra, as the modules that must import.
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
-    "edge": ("numpy", "cv2"),
+    "edge": ("numpy", "cv2", "starlette", "uvicorn", "watchdog", "zxingcpp"),
     "worker": ("numpy", "cv2", "fsspec", "openvino", "safetensors"),
     "dashboard": ("fsspec", "influxdb_client", "sqlalchemy"),
     "gpu": ("torch", "torchvision"),
@@ -147,6 +147,7 @@ def _with_version(module: str) -> str:
         "cv2": "opencv-python-headless",
         "hdrh": "hdrhistogram",
         "sklearn": "scikit-learn",
+        "zxingcpp": "zxing-cpp",
     }.get(module, module)
     try:
         return f"{module} {importlib.metadata.version(distribution)}"
