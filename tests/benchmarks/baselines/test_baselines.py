@@ -105,7 +105,16 @@ async def completes_near_the_limit(method: Method, folder: Path) -> None:
     assert limit_s < second.to_stored_s < 2.2 * limit_s
 
 
-@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize(
+    "method",
+    [
+        Method.HTTP,
+        Method.HEMOWIRE,
+        pytest.param(Method.SINGLE, marks=pytest.mark.slow),
+        pytest.param(Method.BASE64, marks=pytest.mark.slow),
+        pytest.param(Method.SEGMENTS, marks=pytest.mark.slow),
+    ],
+)
 def test_the_link_is_between_the_two_ends(method: Method, tmp_path: Path) -> None:
     asyncio.run(completes_near_the_limit(method, tmp_path))
 
