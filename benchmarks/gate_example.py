@@ -17,8 +17,8 @@ from benchmarks.gate_frames import Image, blurred, exposed
 from edge_device.gate import GateSettings, judge, measure
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 
-#: As a calibration of this simulated microscope finds it.
-LIMITS = GateSettings(min_focus=13.5)
+#: The defaults.
+LIMITS = GateSettings()
 _WIDE, _HIGH, _WORDS = 400, 250, 76
 
 

@@ -102,6 +102,13 @@ class Pipeline:
         self.calibration = calibration
         self._gate.limits = effective_gate(self._settings.gate, calibration)
         self._um_per_px = effective_scale(self._settings.um_per_px, calibration)
+        if calibration is not None and calibration.outdated_min_focus is not None:
+            get_log("edge").warning(
+                "focus_limit_outdated",
+                learned=calibration.outdated_min_focus,
+                holds=self._gate.limits.min_focus,
+                problem="it belongs to an older measure of focus; calibrate again",
+            )
 
     @property
     def gate(self) -> GateSettings:

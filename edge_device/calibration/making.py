@@ -24,6 +24,7 @@ from edge_device.calibration.stored import (
     effective_gate,
     effective_scale,
 )
+from edge_device.gate.focus import FOCUS_MEASURE
 from edge_device.gate.scores import Scores
 from edge_device.gate.settings import GateSettings
 from edge_device.gate.verdict import judge
@@ -97,6 +98,9 @@ def next_calibration(
         bad_frames=bad,
         limits=limits,
         scale=scale,
+        focus_measure=FOCUS_MEASURE,
+        # Nothing was learned of the focus: what the file could not say remains to be said.
+        outdated_min_focus=None if before is None or material.good else before.outdated_min_focus,
     )
 
 

@@ -1,7 +1,8 @@
 """The calibration of a device in its data folder: loaded, replaced, undone as a whole; it measures nothing.
 
 What was written in edge.toml (or the environment) wins over the calibration, and that over the
-defaults. Each calibration keeps the one before it, so the last step can be taken back.
+defaults. Each calibration keeps the one before it, so the last step can be taken back. A focus limit
+belongs to the measure of focus that it was learned with; with another one it is left out, and said.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
+from edge_device.gate.focus import FOCUS_MEASURE
 from edge_device.gate.settings import GateSettings
 from service_runtime.settings import Settings
 
@@ -58,10 +60,14 @@ class Calibration(Settings):
     #: Name of a limit in GateSettings to what was learned.
     limits: Mapping[str, LearnedLimit] = Field(default_factory=dict)
     scale: MeasuredScale | None = None
+    #: What measured the focus when `limits` were learned; files from before there was a choice: "".
+    focus_measure: str = ""
+    #: A focus limit of the file that was learned with another measure, and does not hold.
+    outdated_min_focus: float | None = Field(default=None, exclude=True)
 
 
 def load_calibration(data_dir: Path) -> Calibration | None:
-    """The device's calibration, or None where there is none.
+    """The device's calibration, or None where there is none; without a focus limit of another measure.
 
     Raises CalibrationError for a file that cannot be used: wrong limits must not be a guess.
     """
@@ -82,7 +88,15 @@ def load_calibration(data_dir: Path) -> Calibration | None:
             f"{path} cannot be used: {where}: {wrong['msg']}."
             " Take it back with `hemowire edge calibrate --undo`, or remove it."
         ) from error
-    return calibration
+    return _without_outdated_focus(calibration)
+
+
+def _without_outdated_focus(calibration: Calibration) -> Calibration:
+    found = calibration.limits.get("min_focus")
+    if found is None or calibration.focus_measure == FOCUS_MEASURE:
+        return calibration
+    rest = {name: limit for name, limit in calibration.limits.items() if name != "min_focus"}
+    return calibration.model_copy(update={"limits": rest, "outdated_min_focus": found.limit})
 
 
 def save_calibration(data_dir: Path, calibration: Calibration) -> None:

@@ -75,7 +75,7 @@ async def test_what_the_job_learned_holds_from_the_running_agents_next_picture_o
         folder.mkdir(parents=True)
     for n in range(3):
         cv2.imwrite(str(frames / "good" / f"{n}.png"), field(n))
-        cv2.imwrite(str(frames / "bad" / f"{n}.png"), blurred(field(n), 2))
+        cv2.imwrite(str(frames / "bad" / f"{n}.png"), blurred(field(n), 1.5))
     ruler = frames / "micrometer.png"
     cv2.imwrite(str(ruler), micrometer(50, 20))
     camera = {"kind": "folder", "folder": incoming, "mode": "watch", "settle_s": 0}
@@ -98,7 +98,7 @@ password_file = "{written.password_file}"
 """,
             encoding="utf-8",
         )
-        cv2.imwrite(str(incoming / "0-soft.png"), blurred(field(4), 2))
+        cv2.imwrite(str(incoming / "0-soft.png"), blurred(field(4), 1.5))
         await here.far.until(lambda: len(here.far.recorded) == 1)
         assert not here.far.rejections, "the defaults let this blur pass"
         words = ["--good", str(frames / "good"), "--bad", str(frames / "bad")]
@@ -106,7 +106,7 @@ password_file = "{written.password_file}"
         job = ["edge", "calibrate", "--config", str(config), *words]
         assert await asyncio.to_thread(main, job) == 0
         assert "The running agent uses it from the next picture on." in capsys.readouterr().out
-        cv2.imwrite(str(incoming / "1-soft.png"), blurred(field(5), 2))
+        cv2.imwrite(str(incoming / "1-soft.png"), blurred(field(5), 1.5))
         cv2.imwrite(str(incoming / "2-sharp.png"), field(6))
         await here.far.until(lambda: any(m.seq == 3 for m in here.far.manifests.values()))
         # The same rejection may be told twice, which is harmless.

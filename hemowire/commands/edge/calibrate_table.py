@@ -19,6 +19,11 @@ def show(settings: EdgeSettings, before: Calibration | None, after: Calibration 
     else:
         when = f", made {after.made_at.replace('T', ' ')[:16]} UTC" if after.made_at else ""
         print(f"Calibration {after.version}{when} by {after.operator or 'nobody named'}")
+        if after.outdated_min_focus is not None:
+            print(
+                f"Its focus limit {after.outdated_min_focus:.4g} was learned with an older measure"
+                " of focus and does not hold: calibrate again with good and bad frames."
+            )
     old, new = effective_gate(settings.gate, before), effective_gate(settings.gate, after)
     changes = old != new
     names = [name for name in new.model_dump() if name.startswith(("min_", "max_"))]

@@ -209,3 +209,16 @@ _TAKE_PATHS = {"--good", "--bad", "--micrometer", "--red-cells"}
 def test_wrong_settings_are_exit_2(tmp_path: Path, capsys: Capture) -> None:
     assert job(tmp_path / "none.toml", "--show") == 2
     assert "none.toml" in capsys.readouterr().err
+
+
+def test_an_old_measures_focus_limit_is_shown_not_to_hold(config: Path, capsys: Capture) -> None:
+    data = config.parent / "data"
+    data.mkdir()
+    (data / "calibration.json").write_text(
+        '{"version": 1, "limits": {"min_focus": {"limit": 17.5, "worst_good": 25, "best_bad": 12}}}'
+    )
+    assert main(["edge", "calibrate", "--config", str(config), "--show"]) == 0
+    out = capsys.readouterr().out
+    assert "focus limit 17.5 was learned with an older measure of focus and does not hold" in out
+    [row] = [line for line in out.splitlines() if line.strip().startswith("min_focus")]
+    assert row.endswith("default")

@@ -21,6 +21,7 @@ from edge_device.calibration import (
 from edge_device.calibration.limits import calibrate_limits
 from edge_device.calibration.making import Material, next_calibration, scale_of_red_cells
 from edge_device.gate import GateSettings, Scores, judge, measure
+from edge_device.gate.focus import FOCUS_MEASURE
 from tests.edge_device.calibration.frames import blurred, field
 
 GOOD = Scores(230, 0.1, 0.0, 12.0, 30.0, 90.0, 0.0, 0.2)
@@ -41,21 +42,22 @@ def calibration(version: int = 1, um_per_px: float | None = None) -> Calibration
         operator="kim",
         limits={"min_focus": LearnedLimit(limit=17.5, worst_good=25, best_bad=12)},
         scale=None if um_per_px is None else scale(um_per_px),
+        focus_measure=FOCUS_MEASURE,
     )
 
 
 def test_three_good_and_three_bad_frames_give_a_limit_between_them() -> None:
-    found = calibrate_limits(good(30, 33, 36), good(14, 12, 15), DEFAULTS)
+    found = calibrate_limits(good(30, 33, 36), good(18, 17, 20), DEFAULTS)
     assert set(found) == {"min_focus"}
     learned = found["min_focus"]
-    assert learned.worst_good == pytest.approx(30) and learned.best_bad == pytest.approx(15)
-    assert learned.limit == pytest.approx((30 * 15) ** 0.5, rel=0.01)
+    assert learned.worst_good == pytest.approx(30) and learned.best_bad == pytest.approx(20)
+    assert learned.limit == pytest.approx((30 * 20) ** 0.5, rel=0.01)
 
 
 def test_a_default_between_good_and_bad_draws_the_limit_to_itself() -> None:
-    found = calibrate_limits(good(30, 33, 36), good(9, 6, 7), DEFAULTS)
-    assert found["min_focus"].limit < (30 * 9) ** 0.5 * 0.95
-    assert found["min_focus"].limit > 12
+    found = calibrate_limits(good(30, 33, 36), good(12, 6, 7), DEFAULTS)
+    assert found["min_focus"].limit < (30 * 12) ** 0.5 * 0.95
+    assert found["min_focus"].limit > 16
 
 
 def test_each_bad_frame_counts_for_the_score_that_sets_it_apart() -> None:
@@ -104,7 +106,7 @@ def test_limits_learned_from_frames_pass_other_good_ones_and_refuse_other_bad_on
 
 
 def test_edge_toml_wins_over_the_calibration_and_that_over_the_default() -> None:
-    assert effective_gate(DEFAULTS, None).min_focus == 12
+    assert effective_gate(DEFAULTS, None).min_focus == 16
     assert effective_gate(DEFAULTS, calibration()).min_focus == 17.5
     assert effective_gate(GateSettings(min_focus=12), calibration()).min_focus == 12
     assert effective_scale(None, None) is None
@@ -148,6 +150,34 @@ def test_a_file_that_cannot_be_used_is_an_error_and_never_a_guess(
     (tmp_path / "calibration.json").write_text(text)
     with pytest.raises(CalibrationError, match="cannot be used"):
         load_calibration(tmp_path)
+
+
+@pytest.mark.parametrize("measure_line", ["", '"focus_measure": "another",'])
+def test_a_focus_limit_of_another_measure_does_not_hold_and_the_rest_of_the_file_does(
+    tmp_path: Path, measure_line: str
+) -> None:
+    limit = '{"limit": 17.5, "worst_good": 25, "best_bad": 12}'
+    (tmp_path / "calibration.json").write_text(
+        f'{{"version": 3, {measure_line} "scale": {scale(0.2).model_dump_json()},'
+        f' "limits": {{"min_focus": {limit}, "min_contrast": {limit}}}}}'
+    )
+    found = load_calibration(tmp_path)
+    assert found is not None and found.outdated_min_focus == 17.5 and found.scale == scale(0.2)
+    holds = effective_gate(DEFAULTS, found)
+    assert (holds.min_focus, holds.min_contrast) == (DEFAULTS.min_focus, 17.5)
+
+
+def test_a_new_scale_alone_does_not_make_an_old_focus_limit_hold_again(tmp_path: Path) -> None:
+    old = calibration(um_per_px=0.2).model_copy(update={"focus_measure": ""})
+    save_calibration(tmp_path, old)
+    before = load_calibration(tmp_path)
+    after = next_calibration(
+        before, Material(scale=scale(0.201)), DEFAULTS, operator="kim", made_at=""
+    )
+    assert after.outdated_min_focus == 17.5
+    save_calibration(tmp_path, after)
+    again = load_calibration(tmp_path)
+    assert again is not None and not again.limits
 
 
 def test_red_cells_give_the_scale_with_its_spread() -> None:

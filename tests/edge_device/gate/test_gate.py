@@ -19,7 +19,7 @@ from wire_protocol.json_messages import Reason
 Image = npt.NDArray[np.uint8]
 LIMITS = GateSettings()
 #: A device's own limit, as a calibration finds it.
-CALIBRATED = GateSettings(min_focus=17)
+CALIBRATED = GateSettings(min_focus=32)
 
 
 #: Of the simulator, and of real sets by the size of their red cells.
@@ -136,7 +136,7 @@ def test_spoilt_real_fields_are_refused(
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
     refusal = judge(measure(blurred(simulated[0]), SIMULATED_UM_PER_PX), LIMITS).refusal
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
-    expected = f"Out of focus: score {refusal.score:.1f}, at least 12.0 needed."
+    expected = f"Out of focus: score {refusal.score:.1f}, at least 16.0 needed."
     assert refusal.text == f"{expected} Refocus and take again."
 
 
@@ -146,7 +146,7 @@ def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) 
         ({"white_level": 41.0}, "Too dark: white level 41, at least 80 needed. Raise", 41, 80),
         ({"clipped_white_percent": 63.0}, "Too bright: 63 % of the field is plain white", 63, 40),
         ({"contrast": 0.7}, "No cells here: contrast 0.7, at least 1.8 needed. Move", 0.7, 1.8),
-        ({"focus": 4.0}, "Out of focus: score 4.0, at least 12.0 needed. Refocus", 4, 12),
+        ({"focus": 4.0}, "Out of focus: score 4.0, at least 16.0 needed. Refocus", 4, 16),
         ({"nucleus_um2": 3.0}, "No white cell in view: the largest nucleus-like area", 3, 25),
     ],
 )
@@ -210,6 +210,27 @@ def test_the_same_slide_gives_the_same_verdict_twice_as_large(simulated: list[Im
         small, large = measure(image, 0.2), measure(larger, 0.1)
         assert large.nucleus_um2 == pytest.approx(small.nucleus_um2, rel=0.15)
         assert large.focus == pytest.approx(small.focus, rel=0.25)
+
+
+@pytest.mark.parametrize("sigma", [2, 4])
+def test_a_cameras_noise_neither_hides_a_blur_nor_makes_one(
+    simulated: list[Image], sigma: float
+) -> None:
+    def focus(image: Image) -> float:
+        return measure(with_noise(image, sigma), SIMULATED_UM_PER_PX).focus
+
+    sharp = [measure(image, SIMULATED_UM_PER_PX).focus for image in simulated[:4]]
+    assert [focus(image) for image in simulated[:4]] == pytest.approx(sharp, rel=0.2)
+    assert max(focus(blurred(image)) for image in simulated[:4]) < 0.5 * min(sharp)
+
+
+def test_stain_and_light_leave_the_focus_what_it_is(simulated: list[Image]) -> None:
+    for image in simulated[:4]:
+        pale = np.asarray(255 * (image / 255) ** 0.7, np.uint8)
+        dark = np.asarray(image * 0.6, np.uint8)
+        expected = pytest.approx(measure(image, SIMULATED_UM_PER_PX).focus, rel=0.15)
+        assert measure(pale, SIMULATED_UM_PER_PX).focus == expected
+        assert measure(dark, SIMULATED_UM_PER_PX).focus == expected
 
 
 def test_dirt_is_warned_of_and_clean_fields_are_not(simulated: list[Image]) -> None:
