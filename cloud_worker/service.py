@@ -11,6 +11,8 @@ import secrets
 from contextlib import suppress
 from functools import partial
 
+import cv2
+
 from cloud_worker.archive import Archive
 from cloud_worker.batching import BatchLimits
 from cloud_worker.engines.engine import Engine, measure_images_per_s, open_engine
@@ -42,6 +44,7 @@ _LOOK_S = 0.02
 
 async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """Runs until `stop`; raises what cannot be mended from here (see `hemowire worker`)."""
+    cv2.setNumThreads(1)  # several images are decoded at once: a pool would fight with the engine
     name = f"{settings.name}-{secrets.token_hex(4)}"
     log = get_log("worker").bind(worker=name)
     bundle, engine, images_per_s = await asyncio.to_thread(_open_model, settings.model)
