@@ -133,6 +133,19 @@ def test_spoilt_real_fields_are_refused(
     assert found <= expected
 
 
+def test_of_a_real_field_taken_twice_the_picture_out_of_focus_scores_far_lower() -> None:
+    root = os.environ.get("HEMOWIRE_REAL_DATA")
+    if root is None:
+        pytest.skip("HEMOWIRE_REAL_DATA is not set: no real pair to compare")
+    # Noise and stain are the same, and the blur is the microscope's: nobody made it.
+    soft, sharp = (
+        measure(np.asarray(cv2.imread(str(path)), np.uint8), REAL_UM_PER_PX["chula_fields"]).focus
+        for name in ("N-1B_0246", "N-1B_0247")
+        for path in Path(root, "chula_fields").glob(f"*/{name}.jpg")
+    )
+    assert soft < 0.7 * sharp
+
+
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
     refusal = judge(measure(blurred(simulated[0]), SIMULATED_UM_PER_PX), LIMITS).refusal
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
