@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.load.scenario import Arrivals, BurstArrivals, FixedArrivals, PoissonArrivals
+from benchmarks.load.arrival_settings import Arrivals, BurstArrivals, FixedArrivals, PoissonArrivals
 
 #: Seconds from the first moment of load, of each device.
 Plan = tuple[tuple[float, ...], ...]

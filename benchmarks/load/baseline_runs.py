@@ -16,12 +16,13 @@ from benchmarks.baselines.baseline import Baseline, Completion, Method
 from benchmarks.baselines.baseline import Engine as BaselineEngine
 from benchmarks.baselines.baseline import Site as BaselineSite
 from benchmarks.baselines.running import open_baseline
+from benchmarks.load.arrival_settings import ClosedArrivals
 from benchmarks.load.arrivals import Plan
 from benchmarks.load.histogram import histogram_of
 from benchmarks.load.listening import difference
 from benchmarks.load.measure_names import HANDOFF
 from benchmarks.load.result import Latency, PathResult, ProgramKind
-from benchmarks.load.scenario import ClosedArrivals, Scenario
+from benchmarks.load.scenario import Scenario
 from benchmarks.load.site import Site, Tell
 from benchmarks.load.spans import Load, busy_s, over_time
 from benchmarks.load.usage import Usage

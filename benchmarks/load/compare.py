@@ -123,6 +123,9 @@ def _doubts(a: Document, b: Document, lines: Sequence[Line]) -> tuple[str, ...]:
     if any(one is not None and one > NOISE_PERCENT for one in others):
         took = " | ".join("unknown" if one is None else f"{one / 100:.1f} cores" for one in others)
         found.append(f"other programs ran meanwhile: {took}")
+    if a.scenario.arrivals != b.scenario.arrivals:
+        rates = [getattr(d.scenario.arrivals, "rate_per_s", 0.0) for d in (a, b)]
+        found.append(f"the share of the engine came to {rates[0]:g} | {rates[1]:g} images/s")
     for line in lines:
         if line.measure.startswith("baseline.") and line.before:
             share = line.after / line.before - 1

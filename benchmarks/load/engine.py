@@ -21,13 +21,7 @@ def engine_of(
 ) -> Engine:
     """The engine of a worker that is online; its own speed is the mean of what was measured alone,
     else what the worker measured at its start. It counts tiles a second, a field may be several."""
-    name = scenario.worker.bundle
-    bundle = default_bundle() if name is None else load_bundle(name)
-    tiles = None
-    if scenario.images.classified:
-        rgb = np.asarray(cv2.cvtColor(picture.bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        prepared = prepare(rgb, scenario.images.um_per_px, bundle.card.preprocessing)
-        tiles = prepared.count if isinstance(prepared, Prepared) else None
+    tiles = tiles_per_image(scenario, picture)
     found = [one for one in alone if one is not None]
     speed = statistics.fmean(found) if found else worker.images_per_s
     return Engine(
@@ -37,3 +31,14 @@ def engine_of(
         tiles_per_image=tiles,
         images_per_s=None if speed is None or tiles is None else speed / tiles,
     )
+
+
+def tiles_per_image(scenario: Scenario, picture: Picture) -> int | None:
+    """Pieces of such a picture that the network sees; None where it sees none."""
+    if not scenario.images.classified:
+        return None
+    name = scenario.worker.bundle
+    bundle = default_bundle() if name is None else load_bundle(name)
+    rgb = np.asarray(cv2.cvtColor(picture.bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    prepared = prepare(rgb, scenario.images.um_per_px, bundle.card.preprocessing)
+    return prepared.count if isinstance(prepared, Prepared) else None

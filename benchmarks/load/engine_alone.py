@@ -15,18 +15,38 @@ import time
 
 import numpy as np
 
+from benchmarks.load.arrival_settings import EngineShareArrivals
+from benchmarks.load.engine import tiles_per_image
+from benchmarks.load.pictures import Picture
 from benchmarks.load.scenario import Scenario, WorkerSettings
-from benchmarks.load.site import Tell
+from benchmarks.load.site import StartError, Tell
 from cloud_worker.engines.engine import open_engine
 from cloud_worker.models.bundle import default_bundle, load_bundle
 
 _FOR_S = 3.0
 
 
+async def with_a_rate(scenario: Scenario, picture: Picture, tell: Tell) -> Scenario:
+    """The scenario with a share of the engine turned into a rate; raises StartError."""
+    if not isinstance(scenario.arrivals, EngineShareArrivals):
+        return scenario
+    tiles_per_s = await _measure_in_a_process(scenario, tell)
+    tiles = tiles_per_image(scenario, picture)
+    if tiles_per_s is None or tiles is None:
+        raise StartError("the engine alone could not be measured: arrivals.share is a share of it")
+    rate = round(scenario.arrivals.share * tiles_per_s / tiles, 2)
+    arrivals = {"kind": "poisson", "rate_per_s": rate}
+    return Scenario.model_validate({**scenario.model_dump(), "arrivals": arrivals})
+
+
 async def measure_alone(scenario: Scenario, tell: Tell) -> float | None:
     """Tiles a second in a new process; None where the scenario asks for no share of it."""
     if not any(target.measure == "engine_share" for target in scenario.targets):
         return None
+    return await _measure_in_a_process(scenario, tell)
+
+
+async def _measure_in_a_process(scenario: Scenario, tell: Tell) -> float | None:
     tell("the engine alone", 0, 0)
     process = await asyncio.create_subprocess_exec(
         sys.executable,

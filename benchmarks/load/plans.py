@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.load.arrival_settings import ClosedArrivals
 from benchmarks.load.arrivals import Plan
-from benchmarks.load.scenario import ClosedArrivals
 from service_runtime.boot import monotonic_ns
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.links.link import Link as OpenLink
+from benchmarks.load.arrival_settings import ClosedArrivals
 from benchmarks.load.arrivals import Plan, plan_arrivals
 from benchmarks.load.baseline_runs import run_baselines
 from benchmarks.load.engine import engine_of
@@ -18,7 +19,7 @@ from benchmarks.load.engine_alone import measure_alone
 from benchmarks.load.listening import difference
 from benchmarks.load.pictures import Picture
 from benchmarks.load.result import Counts, Link, PathResult, Repetition
-from benchmarks.load.scenario import ClosedArrivals, PhaseSettings, Scenario
+from benchmarks.load.scenario import PhaseSettings, Scenario
 from benchmarks.load.site import Site, Tell, open_site, run_folder
 from benchmarks.load.spans import (
     Load,

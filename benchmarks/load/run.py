@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.links.opening import LinkUnavailableError
+from benchmarks.load.engine_alone import with_a_rate
 from benchmarks.load.house import ProgramEndedError
 from benchmarks.load.limits import physical_limits
 from benchmarks.load.machine import describe_machine
@@ -88,6 +89,7 @@ async def measure_scenario(scenario: Scenario, console: Console) -> Document:
         screen.begin()
         screen.tell(f"rendering {scenario.images.distinct} fields", 0, 0)
         pictures = await asyncio.to_thread(make_pictures, scenario.images, scenario.seed)
+        asked, scenario = scenario, await with_a_rate(scenario, pictures[0], screen.tell)
         done = []
         for number in range(1, scenario.repetitions + 1):
             screen.begin()
@@ -106,7 +108,7 @@ async def measure_scenario(scenario: Scenario, console: Console) -> Document:
         command=shlex.join(["hemowire", *sys.argv[1:]]),
         machine=machine,
         scenario=scenario,
-        scenario_digest=scenario_digest(scenario),
+        scenario_digest=scenario_digest(asked),
         links=done[0].links,
         together=put_together([repetition.hemowire for repetition in repetitions]),
         baselines_together=tuple(

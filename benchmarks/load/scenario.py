@@ -12,6 +12,14 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from benchmarks.links.profile import profile_names
+from benchmarks.load.arrival_settings import (
+    Arrivals,
+    BurstArrivals,
+    ClosedArrivals,
+    EngineShareArrivals,
+    FixedArrivals,
+    PoissonArrivals,
+)
 from benchmarks.load.measure_names import check_name
 from cloud_worker.engines.engine import Device, EngineKind, Precision
 from service_runtime.settings import Problem, Settings, SettingsError, load_settings
@@ -23,44 +31,6 @@ _SHIPPED = Path(__file__).resolve().parents[1] / "scenarios"
 #: Their files lie on the disk twice, in the camera's folder and in outbox and archive.
 MAX_BYTES = 8 * 1024**3
 BaselineName = Literal["single", "base64", "http", "segments", "handoff"]
-
-
-class FixedArrivals(Settings):
-    """Open loop: one capture every 1 / rate, whatever becomes of the ones before."""
-
-    kind: Literal["fixed"]
-    #: Of all devices together; they take turns.
-    rate_per_s: float = Field(gt=0, le=10_000)
-
-
-class PoissonArrivals(Settings):
-    """Open loop: captures come independently of each other, at this mean rate."""
-
-    kind: Literal["poisson"]
-    rate_per_s: float = Field(gt=0, le=10_000)
-
-
-class BurstArrivals(Settings):
-    """Open loop: every device captures `size` images at the same moment, every `every_s`."""
-
-    kind: Literal["bursts"]
-    size: int = Field(default=1, ge=1, le=1000)
-    every_s: float = Field(gt=0, le=3600)
-
-
-class ClosedArrivals(Settings):
-    """Closed loop: a device captures anew as soon as one of its images was recorded."""
-
-    kind: Literal["closed"]
-    #: Images of one device that are on their way.
-    in_flight: int = Field(default=1, ge=1, le=64)
-    #: Captures of one device in all; the load ends with them where they do not last.
-    images: int = Field(default=200, ge=1, le=5000)
-
-
-Arrivals = Annotated[
-    FixedArrivals | PoissonArrivals | BurstArrivals | ClosedArrivals, Field(discriminator="kind")
-]
 
 
 class PhaseSettings(Settings):
@@ -218,6 +188,8 @@ class Scenario(Settings):
             )
         if self.sweep is None and any(t.measure.startswith("sweep.") for t in self.targets):
             raise ValueError("a target names the sweep, and there is no table [sweep]")
+        if isinstance(self.arrivals, EngineShareArrivals) and not self.images.classified:
+            raise ValueError("arrivals of kind engine_share need images that are classified")
         if self.sweep is not None and self.arrivals.kind not in ("fixed", "poisson"):
             raise ValueError("sweep needs arrivals of kind fixed or poisson: those have a rate")
         return self
@@ -230,6 +202,8 @@ class Scenario(Settings):
                 return round(rate * self.phases.load_s)
             case BurstArrivals(size=size, every_s=every_s):
                 return self.devices.count * size * max(1, int(self.phases.load_s / every_s))
+            case EngineShareArrivals():
+                return 0  # counted when it has become a rate
             case ClosedArrivals(images=images):
                 return self.devices.count * images
 

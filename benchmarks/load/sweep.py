@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from benchmarks.load.arrival_settings import FixedArrivals, PoissonArrivals
 from benchmarks.load.arrivals import plan_arrivals
 from benchmarks.load.pictures import Picture
 from benchmarks.load.repetition import hemowire_path, offer_load
 from benchmarks.load.result import PathResult, Sweep, SweepPoint
-from benchmarks.load.scenario import FixedArrivals, PhaseSettings, PoissonArrivals, Scenario
+from benchmarks.load.scenario import PhaseSettings, Scenario
 from benchmarks.load.site import Tell, open_site, run_folder
 
 #: A rate is held where what was published in the measured time lags behind what was offered in it

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.load.arrivals import plan_arrivals, planned_captures
-from benchmarks.load.plans import Plans
-from benchmarks.load.scenario import (
+from benchmarks.load.arrival_settings import (
     BurstArrivals,
     ClosedArrivals,
     FixedArrivals,
     PoissonArrivals,
 )
+from benchmarks.load.arrivals import plan_arrivals, planned_captures
+from benchmarks.load.plans import Plans
 from service_runtime.boot import monotonic_ns
 
 

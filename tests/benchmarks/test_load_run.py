@@ -14,12 +14,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from benchmarks.load.arrival_settings import FixedArrivals
 from benchmarks.load.house import ProgramEndedError
 from benchmarks.load.measure_names import SPANS
 from benchmarks.load.pictures import make_pictures
 from benchmarks.load.repetition import run_repetition
 from benchmarks.load.result import read_result
-from benchmarks.load.scenario import FixedArrivals, Scenario, load_scenario
+from benchmarks.load.scenario import Scenario, load_scenario
 from wire_protocol.trace import Stage
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -37,13 +37,23 @@ def test_a_shipped_scenario_is_read_and_named_like_its_file(path: Path) -> None:
     [
         ("rate_per_s = 2.0", "rate_per_s = 0.0", "rate_per_s: .*greater than 0"),
         ("rate_per_s = 2.0", "rate = 2.0", "rate"),
-        ('kind = "fixed"', 'kind = "random"', "'fixed', 'poisson', 'bursts', 'closed'"),
+        (
+            'kind = "fixed"',
+            'kind = "random"',
+            "'fixed', 'poisson', 'bursts', 'engine_share', 'closed'",
+        ),
         ('"single"]', '"pigeon"]', "baselines"),
         ('"single"]', '"http"]', "baselines that do not run: single"),
         ("over.single", "under.single", "no measure begins with 'under'"),
         ("p50_ms", "p51_ms", "'p51_ms' is none of min_ms, p50_ms"),
         ("at_most = 1.5", "", "one of at_most and at_least"),
         ("rate_per_s = 2.0", "rate_per_s = 9999.0", "at most 8589934592 allowed"),
+        ('kind = "fixed"\nrate_per_s = 2.0', 'kind = "engine_share"\nshare = 3.0', "share"),
+        (
+            '[arrivals]\nkind = "fixed"\nrate_per_s = 2.0',
+            '[images]\nclassified = false\n[arrivals]\nkind = "engine_share"\nshare = 0.5',
+            "engine_share need images that are classified",
+        ),
         ("[arrivals]", '[link]\ndevice = "5g"\n[arrivals]', "no link profile '5g'; known are"),
     ],
 )
