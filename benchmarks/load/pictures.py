@@ -1,8 +1,8 @@
 """Makes the images that a load captures: rendered fields of about a size, each capture with bytes of its own.
 
-A few fields are rendered once. Sensor noise is added until the JPEG has its size (or its quality
-lowered, where it has too much), and every capture has its number drawn into a corner, since equal
-bytes would be stored once and classified as one image.
+A few fields are rendered once. The JPEG's quality is lowered until it is no larger than asked for,
+and a little sensor noise fills up the rest. Every capture has its number drawn into a corner, since
+equal bytes would be stored once and classified as one image.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ Pixels = npt.NDArray[np.uint8]
 #: Fields of a load come from a stream of their own.
 _STREAM = 99
 #: JPEG bytes per pixel: a crop of one cell is compressed harder than a camera's field.
-_SMALL_BYTES, _SMALL_BYTES_PER_PX, _BYTES_PER_PX = 60_000, 0.29, 1.3
-_QUALITY = 95
-_NOISIEST = 60.0
+_SMALL_BYTES, _SMALL_BYTES_PER_PX, _BYTES_PER_PX = 60_000, 0.29, 1.4
+_QUALITY, _LEAST_QUALITY = 99, 20
+#: Sigma in grey levels; more would hide the cells from the gate.
+_NOISIEST = 6.0
 #: The number in the corner: so many squares of 8 x 8 pixels a row.
 _SQUARE_PX, _SQUARES_A_ROW, _BITS = 8, 8, 32
 
@@ -95,17 +96,14 @@ def _make(settings: ImageSettings, seed: int, number: int) -> Picture:
         um_per_px=settings.um_per_px,
     ).image
     bgr = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
-    if len(_encode(bgr, _QUALITY)) > settings.size_bytes:
-        quality = _bisect(lambda q: len(_encode(bgr, round(q))), 10, _QUALITY, settings.size_bytes)
-        return Picture(bgr, round(quality))
+    quality = _QUALITY
+    while quality > _LEAST_QUALITY and len(_encode(bgr, quality)) > settings.size_bytes:
+        quality -= 1
     noise = np.random.default_rng([seed, number]).standard_normal(bgr.shape, np.float32)
     sigma = _bisect(
-        lambda s: len(_encode(_noisy(bgr, noise, s), _QUALITY)),
-        0.0,
-        _NOISIEST,
-        settings.size_bytes,
+        lambda s: len(_encode(_noisy(bgr, noise, s), quality)), 0.0, _NOISIEST, settings.size_bytes
     )
-    return Picture(_noisy(bgr, noise, sigma), _QUALITY)
+    return Picture(_noisy(bgr, noise, sigma), quality)
 
 
 def _bisect(size_of: Callable[[float], int], low: float, high: float, wanted: int) -> float:
