@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -67,7 +68,15 @@ def _adjtimex_is_synced() -> bool:
 
     buffer = ctypes.create_string_buffer(512)  # struct timex is 208 bytes on 64-bit Linux
     try:
-        state: int = ctypes.CDLL(None).adjtimex(buffer)
+        state: int = _libc().adjtimex(buffer)
     except (OSError, AttributeError):
         return False
     return 0 <= state < 5
+
+
+@cache
+def _libc() -> Any:
+    """Once: every opening of it makes a class, and each image's trace asks for the clock's state."""
+    import ctypes
+
+    return ctypes.CDLL(None)
