@@ -1,0 +1,258 @@
+"""The report on one page: answer, verdicts, where time went, against what, over time, at what rate and cost, and how.
+
+It shows what the document holds and nothing else: a part that was not measured is left out. The
+file needs no other one: no script, no font, no address; its policy forbids loading anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.load.compare import NOISE_PERCENT
+from benchmarks.load.figure_text import ms_text
+from benchmarks.load.result import Document
+from benchmarks.report.markup import Element, page_text, tag
+from benchmarks.report.over_time import over_time
+from benchmarks.report.percentile_curve import curve_spans, percentile_curve
+from benchmarks.report.stage_chain import place_stages
+from benchmarks.report.sweep_curve import sweep_curve
+from benchmarks.report.tables import (
+    broker_table,
+    process_table,
+    repetitions_table,
+    spans_table,
+    stages_table,
+    sweep_table,
+    table,
+    time_table,
+)
+from benchmarks.report.toml_text import scenario_toml
+from benchmarks.report.verdicts import verdicts
+from benchmarks.report.waterfall import parts_strip, waterfall
+from benchmarks.report.ways import rate_bars, ways
+from benchmarks.report.words import (
+    Answer,
+    span_words,
+    was_it_faster,
+    what_was_measured,
+    where_the_time_went,
+)
+from wire_protocol.words import RESEARCH_USE_ONLY
+
+_STYLE = Path(__file__).with_name("report.css")
+_SIGNS = {"faster": "▲", "slower": "▼", "even": "=", "not measured": "?"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def write_report(document: Document, file: Path) -> None:
+    """Writes the page; raises OSError."""
+    file.write_text(make_page(document), encoding="utf-8")
+
+
+def make_page(document: Document) -> str:
+    """The whole page."""
+    scenario = document.scenario
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{scenario.title} - hemowire bench"),
+        tag("style", _STYLE.read_text(encoding="utf-8")),
+    )
+    body = tag(
+        "body",
+        _head(document),
+        tag(
+            "main",
+            _section("Verdict", verdicts(document)),
+            _where(document),
+            _faster(document),
+            *_curves(document),
+            _time(document),
+            _sweep(document),
+            _cost(document),
+            _how(document),
+        ),
+        tag(
+            "footer",
+            tag("p", tag("b", RESEARCH_USE_ONLY), " All images of this benchmark are synthetic."),
+            tag("p", f"hemowire {document.hemowire}, {document.started}"),
+        ),
+    )
+    return page_text(tag("html", head, body, lang="en"))
+
+
+def _head(document: Document) -> Element:
+    chain = place_stages(document.together)
+    faster = was_it_faster(document)
+    return tag(
+        "header",
+        tag("p", f"hemowire bench · {document.scenario.name}", class_="eyebrow"),
+        tag("h1", document.scenario.title),
+        tag("p", document.scenario.question, class_="question")
+        if document.scenario.question
+        else None,
+        tag(
+            "p",
+            tag("span", RESEARCH_USE_ONLY, class_="badge warn"),
+            tag("span", "Synthetic images", class_="badge"),
+            class_="badges",
+        ),
+        _tiles(document),
+        tag("p", where_the_time_went(document, chain), class_="answer"),
+        *([] if faster is None else _compared(faster)),
+        tag("p", what_was_measured(document), class_="measured-words"),
+        _noise(document),
+    )
+
+
+def _compared(answer: Answer) -> list[Element]:
+    lines = [
+        tag("li", tag("i", _SIGNS[one.word], aria_hidden="true"), one.words, class_=one.word)
+        for one in answer.compared
+    ]
+    return [tag("p", answer.sentence, class_="answer"), tag("ul", *lines, class_="compared")]
+
+
+def _tiles(document: Document) -> Element:
+    path = document.together
+    tiles = []
+    if path.totals and path.totals[0].count:
+        total = path.totals[0]
+        words = span_words(total.name)
+        tiles += [
+            (ms_text(total.p50_ms), "ms", f"median, {words}"),
+            (ms_text(total.p99_ms), "ms", f"99 of 100, {words}"),
+        ]
+    tiles.append((f"{path.images_per_s:.3g}", "images/s", "came through"))
+    lost = sum(one.counts.lost + one.counts.held for one in document.repetitions)
+    doubled = sum(one.counts.duplicates for one in document.repetitions)
+    tiles.append((f"{lost} / {doubled}", "", "images lost / doubled"))
+    return tag(
+        "dl",
+        *(
+            tag("div", tag("dd", figure, tag("small", f" {unit}") if unit else None),
+                tag("dt", words))
+            for figure, unit, words in tiles
+        ),
+        class_="tiles",
+    )  # fmt: skip
+
+
+def _noise(document: Document) -> Element | None:
+    others = document.together.others_cpu_percent
+    if others is None or others <= NOISE_PERCENT:
+        return None
+    words = (
+        f"Other programs took up to {others / 100:.1f} of this machine's {document.machine.cores} "
+        "cores meanwhile: read ratios here, not milliseconds."
+    )
+    return tag("p", words, class_="noise")
+
+
+def _where(document: Document) -> Element | None:
+    chain = place_stages(document.together)
+    path = document.together
+    if not chain.links and not path.totals:
+        return None
+    return _section(
+        "Where the milliseconds went",
+        parts_strip(chain),
+        waterfall(document, chain) if chain.links else None,
+        stages_table(path, chain) if chain.links else None,
+        spans_table(path) if path.totals else None,
+    )
+
+
+def _faster(document: Document) -> Element | None:
+    compared = ways(document)
+    return _section("Was it faster", compared) if compared is not None else None
+
+
+def _curves(document: Document) -> list[Element]:
+    curves = [percentile_curve(document, name) for name in curve_spans(document)]
+    return [_section("How many waited how long", *curves)] if curves else []
+
+
+def _time(document: Document) -> Element | None:
+    picture = over_time(document)
+    if picture is None:
+        return None
+    return _section("Latency over time", picture, time_table(document.together))
+
+
+def _sweep(document: Document) -> Element | None:
+    picture = sweep_curve(document)
+    if picture is None or document.sweep is None:
+        rates = rate_bars(document)
+        return None if rates is None else _section("How much came through", rates)
+    words = tag("p", f"{document.sweep.knee_text}.", class_="lead")
+    return _section("How much it takes", words, picture, sweep_table(document.sweep))
+
+
+def _cost(document: Document) -> Element | None:
+    tables = [process_table(document), broker_table(document)]
+    return _section("What it cost", *tables) if any(one is not None for one in tables) else None
+
+
+def _how(document: Document) -> Element:
+    machine = document.machine
+    engine = document.repetitions[0].engine
+    facts = [
+        ["processor", f"{machine.cpu}, {machine.cores} cores"],
+        ["memory", f"{machine.memory_bytes / 1024**3:.1f} GiB"],
+        ["system", f"{machine.kernel}, Python {machine.python}, mosquitto {machine.mosquitto}"],
+        ["accelerator", machine.gpu],
+        ["load before", f"{machine.load_before:.2f}"],
+        ["engine", _engine_words(document)],
+        ["engine alone", f"{engine.images_per_s:.1f} images/s" if engine.images_per_s else ""],
+        *(
+            [f"{link.leg} link", f"{link.profile} ({link.implementation}): {link.description}"]
+            for link in document.links
+        ),
+        *(
+            [f"limit: {limit.name}", f"{limit.value:,.1f} {limit.unit} = {limit.formula}"]
+            for limit in document.limits
+        ),
+        ["took", f"{document.duration_s:.0f} s, {len(document.repetitions)} repetition(s)"],
+        ["fingerprints", f"machine {machine.fingerprint}, scenario {document.scenario_digest}"],
+    ]
+    return _section(
+        "How it was measured",
+        tag("p", tag("code", document.command), class_="command"),
+        table(
+            "Machine, engine and links",
+            ["what", "as measured"],
+            [fact for fact in facts if fact[1]],
+            kind="words",
+        ),
+        repetitions_table(document),
+        tag(
+            "details",
+            tag("summary", "The scenario as run"),
+            tag("pre", tag("code", scenario_toml(document.scenario))),
+        ),
+        tag(
+            "p",
+            "Percentiles are of HDR histograms with three digits; repetitions are put together by "
+            "adding their histograms, never by averaging percentiles. Latency counts from the "
+            "scheduled capture, so that a camera that falls behind is not hidden.",
+            class_="note",
+        ),
+    )
+
+
+def _engine_words(document: Document) -> str:
+    engine = document.repetitions[0].engine
+    words = [f"{engine.bundle} on {engine.engine}", engine.precision]
+    if engine.batch_size is not None:
+        words.append(f"batches of {engine.batch_size}")
+    if engine.tiles_per_image is not None:
+        words.append(f"{engine.tiles_per_image} tile(s) an image")
+    return ", ".join(word for word in words if word)
+
+
+def _section(title: str, *children: Element | None) -> Element:
+    return tag("section", tag("h2", title), *children)
