@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "train": "train a model bundle by a recipe",
     "evaluate": "judge a model bundle on labelled images",
     "bench": "measure latency and throughput of a scenario, or compare two results",
+    "chaos": "kill, freeze and cut the real programs and show that no image is lost",
     "doctor": "say what this machine has, lacks, and how to mend it",
     "asyncapi": "print the AsyncAPI document of the wire protocol",
 }
@@ -42,6 +43,7 @@ EXTRAS: Final[dict[str, str]] = {
     "evaluate": "training",
     "demo": "edge,worker,dashboard",
     "bench": "bench",
+    "chaos": "edge,worker,dashboard",
 }
 
 

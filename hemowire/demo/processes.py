@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +39,25 @@ class Program:
     finished: bool = False
     process: Process | None = None
     supervisor: asyncio.Task[None] | None = field(default=None, repr=False)
+    #: Cleared while it is to stay down after its end.
+    may_start: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
 
 class Programs:
-    """All processes of one demo; `folder/pids` holds one file per program with its process id."""
+    """All processes of one demo; `folder/pids` holds one file per program with its process id.
 
-    def __init__(self, folder: Path) -> None:
+    `on_end` hears the name and the exit code of each program that ends while nobody stops it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_restarts: int = MAX_RESTARTS,
+        on_end: Callable[[str, int], None] = lambda name, code: None,
+    ) -> None:
+        self._max_restarts = max_restarts
+        self._on_end = on_end
         self._logs = folder / "logs"
         self._pids = folder / "pids"
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -61,6 +74,7 @@ class Programs:
     ) -> Program:
         """The same for any command; `environment` is all it gets, this process's own if None."""
         program = Program(name, command, self._logs / f"{name}.log", environment)
+        program.may_start.set()
         self.programs[name] = program
         await self._spawn(program)
         program.supervisor = asyncio.create_task(self._supervise(program), name=f"watch {name}")
@@ -72,6 +86,7 @@ class Programs:
         if program is None or program.process is None:
             return
         program.stopping = True
+        program.may_start.set()
         if program.process.returncode is None:
             program.process.send_signal(signal.SIGTERM)
             try:
@@ -121,10 +136,11 @@ class Programs:
             code = await program.process.wait()
             if program.stopping:
                 return
+            self._on_end(program.name, code)
             if code == 0:
                 program.finished = True
                 return
-            if code in FATAL_EXITS or program.restarts >= MAX_RESTARTS:
+            if code in FATAL_EXITS or program.restarts >= self._max_restarts:
                 if not self.failed.done():
                     self.failed.set_exception(
                         ProgramFailedError(
@@ -133,6 +149,7 @@ class Programs:
                     )
                 return
             await asyncio.sleep(RESTART_AFTER_S)
+            await program.may_start.wait()
             if program.stopping:
                 return
             program.restarts += 1

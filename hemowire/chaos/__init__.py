@@ -1,0 +1,1 @@
+"""The path under faults: workload, nemesis, history and checker, each apart from the others."""

@@ -1,0 +1,119 @@
+"""Reads what is durable with SQL and sha256 alone, and what the operator sees with his own commands; judges nothing.
+
+Nothing here is the code that wrote it: what says that nothing was lost must not be what could have
+lost it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hemowire.chaos.history import (
+    ArchiveRead,
+    Blob,
+    ListedImage,
+    OperatorRead,
+    OutboxImage,
+    OutboxRead,
+    RecordedImage,
+    RecordsRead,
+)
+
+_COMMAND_S = 120.0
+_WORDS_OF_RECONCILE = 2000
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_outbox(device: str, folder: Path) -> OutboxRead:
+    """The outbox in `folder`; raises sqlite3.Error where there is none."""
+    with _reading(folder / "outbox.sqlite") as connection:
+        outbox_id, next_seq = connection.execute("SELECT outbox_id, next_seq FROM meta").fetchone()
+        rows = connection.execute("SELECT * FROM images ORDER BY seq").fetchall()
+    images = tuple(
+        OutboxImage(
+            image_id=row["image_id"],
+            seq=row["seq"],
+            sha256=row["sha256"],
+            state=row["state"],
+            source=Path(row["source"]).name,
+            bytes_held=bool(row["bytes_held"]),
+        )
+        for row in rows
+    )
+    return OutboxRead(device=device, outbox_id=outbox_id, next_seq=next_seq, images=images)
+
+
+def read_records(database: Path) -> RecordsRead:
+    """Every image row of the records store; raises sqlite3.Error where there is none."""
+    query = (
+        "SELECT image.*, (SELECT count(*) FROM diagnosis"
+        " WHERE diagnosis.image_id = image.image_id) AS reports FROM image ORDER BY id"
+    )
+    with _reading(database) as connection:
+        rows = connection.execute(query).fetchall()
+    names = ("device", "image_id", "outbox_id", "seq", "sha256", "outcome", "reports")
+    return RecordsRead(
+        images=tuple(RecordedImage(**{name: row[name] for name in names}) for row in rows)
+    )
+
+
+def read_archive(folder: Path) -> ArchiveRead:
+    """Every blob with the digest of its bytes."""
+    files = sorted(
+        file
+        for file in (folder / "blobs" / "sha256").glob("*/*")
+        if file.is_file() and not file.name.startswith(".")
+    )
+    return ArchiveRead(
+        blobs=tuple(
+            Blob(name=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+            for file in files
+        )
+    )
+
+
+def read_as_operator(records_config: Path) -> OperatorRead:
+    """What `hemowire records list` and `reconcile` say; raises CalledProcessError by name."""
+    command = [sys.executable, "-m", "hemowire", "records"]
+    config = ["--config", str(records_config)]
+    listing = subprocess.run(
+        [*command, "list", "--json", *config],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_COMMAND_S,
+    )
+    reconciling = subprocess.run(
+        [*command, "reconcile", *config],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_S,
+    )
+    names = ("device", "image_id", "outcome", "reason", "text")
+    said = (reconciling.stdout + reconciling.stderr).strip()
+    return OperatorRead(
+        images=tuple(
+            ListedImage(**{name: image[name] for name in names})
+            for image in json.loads(listing.stdout)["images"]
+        ),
+        reconcile_code=reconciling.returncode,
+        reconcile_text="" if reconciling.returncode == 0 else said[:_WORDS_OF_RECONCILE],
+    )

@@ -1,0 +1,253 @@
+"""A run on one page: start the programs, give images, do faults, wait until all is settled, read, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from broker_config.locate import MosquittoMissingError
+from cloud_worker.models.bundle import NoSuchBundleError
+from hemowire.chaos.checker import Verdict, Wrong, check
+from hemowire.chaos.history import (
+    Begin,
+    Ended,
+    History,
+    HistoryError,
+    read_history,
+)
+from hemowire.chaos.nemesis import Nemesis
+from hemowire.chaos.pictures import draw_pictures
+from hemowire.chaos.plant import Plant, Size
+from hemowire.chaos.readings import read_archive, read_as_operator, read_outbox, read_records
+from hemowire.chaos.schedule import Pace, plan_faults
+from hemowire.chaos.screen import Screen
+from hemowire.chaos.workload import Workload
+from hemowire.demo.processes import ProgramFailedError
+from service_runtime.boot import monotonic_s
+from service_runtime.log import configure_logging
+from service_runtime.signals import stop_on_signals
+from wire_protocol.words import RESEARCH_USE_ONLY
+
+#: The engine is compiled and measures itself before a worker takes anything.
+_FIRST_RECORD_S = 180.0
+_TELLING_S = 20.0
+_MOST_PROBLEMS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosOptions:
+    """What `hemowire chaos` was asked to do."""
+
+    seed: int
+    images: int
+    faults: int
+    devices: int
+    workers: int
+    pace: Pace
+    is_brisk: bool
+    settle_s: float
+    folder: Path | None
+    json_file: Path | None
+
+
+def run_chaos(options: ChaosOptions) -> int:
+    """0 where the promise held, 1 where it did not, 2 where the run could not be made."""
+    configure_logging("warning")
+    folder = options.folder or _new_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        verdict, seconds = asyncio.run(_run(options, folder.resolve(), Console()))
+    except (NoSuchBundleError, MosquittoMissingError) as error:
+        print(f"hemowire chaos: {error}", file=sys.stderr)
+        return 2
+    except ProgramFailedError as error:
+        print(f"hemowire chaos: {error}", file=sys.stderr)
+        return 1
+    return _report(
+        verdict, seed=options.seed, seconds=seconds, folder=folder, json_file=options.json_file
+    )
+
+
+def judge_again(file: Path, json_file: Path | None) -> int:
+    """The verdict over the history of an earlier run; 2 where the file is none."""
+    try:
+        events = read_history(file)
+    except (OSError, HistoryError) as error:
+        print(f"hemowire chaos: {error}", file=sys.stderr)
+        return 2
+    begins = [event for event in events if isinstance(event, Begin)]
+    seed = begins[0].seed if begins else 0
+    seconds = events[-1].at_s if events else 0.0
+    return _report(
+        check(events), seed=seed, seconds=seconds, folder=file.parent, json_file=json_file
+    )
+
+
+async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[Verdict, float]:
+    size = Size(options.devices, options.workers, options.is_brisk)
+    with History(folder / "history.jsonl", monotonic_s) as history, stop_on_signals() as stop:
+        plant = Plant(folder, size, lambda name, code: history.add(Ended(program=name, code=code)))
+        plan = plan_faults(
+            options.seed, options.faults, plant.program_names,
+            ["records", "workers", *plant.devices], options.pace,
+        )  # fmt: skip
+        nemesis = Nemesis(plant, plan, history)
+        workload = Workload(plant, history)
+        screen = Screen(
+            console, history, workload.seen, images=options.images, faults=options.faults
+        )
+        history.add(
+            Begin(
+                seed=options.seed,
+                images=options.images,
+                faults=options.faults,
+                devices=tuple(plant.devices),
+                workers=options.workers,
+            )
+        )
+        try:
+            async with plant:
+                whole = asyncio.create_task(
+                    _strike_and_settle(plant, nemesis, workload, screen, options)
+                )
+                over = asyncio.create_task(stop.wait())
+                ticking = asyncio.create_task(_tick(screen, nemesis))
+                waiting: set[asyncio.Future[Any]] = {whole, over, plant.failed}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in (over, ticking, *(() if whole.done() else (whole,))):
+                    task.cancel()
+                await asyncio.gather(whole, over, ticking, return_exceptions=True)
+                if plant.failed.done():
+                    plant.failed.result()
+                if whole.done() and not whole.cancelled():
+                    whole.result()
+                screen.note = "ending the programs"
+                await plant.stop("edge")
+                await _told(plant)
+                await plant.stop("worker", "records", "broker")
+                await asyncio.to_thread(_read_all, plant, workload, history)
+        finally:
+            screen.stop()
+        return check(history.events), history.age_s
+
+
+async def _strike_and_settle(
+    plant: Plant, nemesis: Nemesis, workload: Workload, screen: Screen, options: ChaosOptions
+) -> None:
+    watching = asyncio.create_task(workload.watch())
+    try:
+        pictures = draw_pictures(options.seed, options.images)
+        every_s = options.faults * options.pace.every_s / options.images
+        screen.note = "waiting for the first record"
+        workload.give_one(next(pictures), plant.devices[0])
+        await _until(lambda: bool(workload.seen.recorded), _FIRST_RECORD_S)
+        screen.note = "faults"
+        giving = asyncio.create_task(workload.give(pictures, every_s))
+        await nemesis.run()
+        await giving
+        screen.note = "waiting until every image is recorded"
+        await _until(lambda: workload.seen.is_settled, options.settle_s)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _until(reached: Callable[[], bool], limit_s: float) -> bool:
+    """Whether it came to that in time."""
+    deadline = monotonic_s() + limit_s
+    while not reached():
+        if monotonic_s() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+async def _tick(screen: Screen, nemesis: Nemesis) -> None:
+    while True:
+        screen.faults_done = nemesis.done
+        screen.tick()
+        await asyncio.sleep(0.2)
+
+
+async def _told(plant: Plant) -> None:
+    """Until the records store has the last word of every device: reconcile goes by it."""
+
+    def has_it() -> bool:
+        try:
+            with sqlite3.connect(f"{plant.database.as_uri()}?mode=ro", uri=True) as connection:
+                rows = connection.execute(
+                    "SELECT outbox_id, next_seq, oldest_unrecorded_seq FROM outbox"
+                )
+                said = {outbox_id: (seq, oldest) for outbox_id, seq, oldest in rows}
+            for device in plant.devices:
+                outbox = read_outbox(device, plant.outbox(device))
+                owed = [i.seq for i in outbox.images if i.state != "recorded"]
+                if said.get(outbox.outbox_id) != (outbox.next_seq, min(owed, default=None)):
+                    return False
+        except sqlite3.Error:
+            return False
+        return True
+
+    await _until(has_it, _TELLING_S)
+
+
+def _read_all(plant: Plant, workload: Workload, history: History) -> None:
+    workload.look()
+    workload.close()
+    for device in plant.devices:
+        history.add(read_outbox(device, plant.outbox(device)))
+    history.add(read_records(plant.database))
+    history.add(read_archive(plant.archive))
+    history.add(read_as_operator(plant.records_config))
+
+
+def _report(
+    verdict: Verdict, *, seed: int, seconds: float, folder: Path, json_file: Path | None
+) -> int:
+    console = Console()
+    counts = (
+        f"{verdict.captured} images through {verdict.faults} faults in {seconds:.0f} s: "
+        f"{verdict.diagnosed} recorded once with equal bytes, "
+        f"{verdict.rejected} rejected for a reason that the operator can read"
+    )
+    if verdict.is_clean:
+        console.print(f"[bold green]Nothing is lost.[/] {counts} (seed {seed}).", soft_wrap=True)
+    else:
+        found = ", ".join(f"{w.value} {verdict.count(w)}" for w in Wrong if verdict.count(w))
+        console.print(f"[bold red]The promise is broken: {found}.[/] {counts}.", soft_wrap=True)
+        for problem in verdict.problems[:_MOST_PROBLEMS]:
+            console.print(
+                f"  {problem.wrong}: {problem.text}", highlight=False, markup=False, soft_wrap=True
+            )
+        if len(verdict.problems) > _MOST_PROBLEMS:
+            console.print(f"  and {len(verdict.problems) - _MOST_PROBLEMS} more")
+    console.print(f"History, logs and files: {folder}", highlight=False, soft_wrap=True)
+    console.print(RESEARCH_USE_ONLY)
+    if json_file is not None:
+        document = {
+            "schema": "hemowire.chaos",
+            "version": 1,
+            "seed": seed,
+            "seconds": round(seconds, 1),
+            "is_clean": verdict.is_clean,
+            **{k: v for k, v in asdict(verdict).items() if k != "problems"},
+            "problems": [asdict(problem) for problem in verdict.problems],
+            "notice": RESEARCH_USE_ONLY,
+        }
+        json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return 0 if verdict.is_clean else 1
+
+
+def _new_folder() -> Path:
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    return base / "hemowire" / "chaos" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

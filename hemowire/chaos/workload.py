@@ -1,0 +1,120 @@
+"""Puts files before the cameras on a schedule that waits for nobody, and sees when they are kept and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hemowire.chaos.history import Capture, History, Kind, Record
+from hemowire.chaos.pictures import Picture
+from hemowire.chaos.plant import Plant
+from hemowire.chaos.readings import read_outbox, read_records
+from service_runtime.boot import monotonic_s
+
+_LOOK_EVERY_S = 0.4
+
+
+@dataclass(slots=True)
+class Seen:
+    """How far the images are; outboxes and records store are looked at while they are written."""
+
+    given: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: Images in an outbox: their state there, by device and image id.
+    kept: dict[tuple[str, str], str] = field(default_factory=dict)
+    sources: set[tuple[str, str]] = field(default_factory=set)
+    recorded: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Every image that was given is in an outbox, and recorded to that outbox's knowledge."""
+        return (
+            self.sources == set(self.given)
+            and self.kept.keys() == self.recorded.keys()
+            and all(state == "recorded" for state in self.kept.values())
+        )
+
+
+class Workload:
+    """The images of one run."""
+
+    def __init__(self, plant: Plant, history: History) -> None:
+        self.seen = Seen()
+        self._plant = plant
+        self._history = history
+
+    async def give(self, pictures: Iterator[Picture], every_s: float) -> None:
+        """Puts one picture after the other before the next device's camera."""
+        begun_s = monotonic_s()
+        for number, picture in enumerate(await asyncio.to_thread(list, pictures)):
+            await asyncio.sleep(max(0.0, begun_s + number * every_s - monotonic_s()))
+            self.give_one(picture, self._plant.devices[number % len(self._plant.devices)])
+
+    def give_one(self, picture: Picture, device: str) -> None:
+        """Renames it into place: it is whole when the camera sees it."""
+        folder = self._plant.camera_folder(device)
+        hidden = folder / f".{picture.name}"
+        hidden.write_bytes(picture.content)
+        digest = hashlib.sha256(picture.content).hexdigest()
+        event = Capture(kind=Kind.INVOKE, device=device, source=picture.name, sha256=digest)
+        self.seen.given[device, picture.name] = digest
+        self._history.add(event)
+        hidden.rename(folder / picture.name)
+
+    async def watch(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            await asyncio.to_thread(self.look)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def look(self) -> None:
+        """One look at every outbox and at the records store; what is being written is left for the next."""
+        for device in self._plant.devices:
+            self._look_at_outbox(device, self._plant.outbox(device))
+        try:
+            found = read_records(self._plant.database)
+        except sqlite3.Error:
+            return
+        for image in found.images:
+            key = (image.device, image.image_id)
+            if key not in self.seen.recorded:
+                self.seen.recorded[key] = image.outcome
+                self._history.add(
+                    Record(
+                        kind=Kind.OK,
+                        device=image.device,
+                        image_id=image.image_id,
+                        outcome=image.outcome,
+                    )
+                )
+
+    def close(self) -> None:
+        """What has not ended by now ended in a way that nobody knows."""
+        for device, source in sorted(set(self.seen.given) - self.seen.sources):
+            digest = self.seen.given[device, source]
+            self._history.add(Capture(kind=Kind.INFO, device=device, source=source, sha256=digest))
+        for device, image_id in sorted(self.seen.kept.keys() - self.seen.recorded.keys()):
+            self._history.add(Record(kind=Kind.INFO, device=device, image_id=image_id))
+
+    def _look_at_outbox(self, device: str, folder: Path) -> None:
+        try:
+            found = read_outbox(device, folder)
+        except sqlite3.Error:
+            return
+        for image in found.images:
+            if (device, image.source) not in self.seen.sources:
+                self.seen.sources.add((device, image.source))
+                self._history.add(
+                    Capture(
+                        kind=Kind.OK,
+                        device=device,
+                        source=image.source,
+                        sha256=image.sha256,
+                        image_id=image.image_id,
+                    )
+                )
+                self._history.add(Record(kind=Kind.INVOKE, device=device, image_id=image.image_id))
+            self.seen.kept[device, image.image_id] = image.state

@@ -1,0 +1,266 @@
+"""The chaos checker notices every way in which the promise can be broken: each mutant of a good history is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from hemowire.chaos.checker import Wrong, check
+from hemowire.chaos.history import (
+    ArchiveRead,
+    Blob,
+    Capture,
+    Ended,
+    Event,
+    Fault,
+    History,
+    HistoryError,
+    Kind,
+    ListedImage,
+    OperatorRead,
+    OutboxImage,
+    OutboxRead,
+    RecordedImage,
+    RecordsRead,
+    read_history,
+)
+
+_DEVICES = ("scope-1", "scope-2")
+_EACH = 4
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def image_id(device: str, seq: int) -> str:
+    return digest(f"{device} {seq}")[:32]
+
+
+def outcome_of(seq: int) -> str:
+    return "rejected" if seq == 3 else "diagnosed"
+
+
+def good_history() -> list[Event]:
+    """Two devices, four images each, the third rejected."""
+    places = [(device, seq) for device in _DEVICES for seq in range(1, _EACH + 1)]
+    events: list[Event] = [
+        Capture(kind=Kind.INVOKE, device=d, source=f"{s}.jpg", sha256=digest(f"bytes {d} {s}"))
+        for d, s in places
+    ]
+    events.append(Fault(kind=Kind.OK, number=1, fault="kill -9", target="broker"))
+    for device in _DEVICES:
+        rows = tuple(
+            OutboxImage(
+                image_id=image_id(device, seq),
+                seq=seq,
+                sha256=digest(f"bytes {device} {seq}"),
+                state="recorded",
+                source=f"{seq}.jpg",
+                bytes_held=True,
+            )
+            for seq in range(1, _EACH + 1)
+        )
+        events.append(OutboxRead(device=device, outbox_id=device, next_seq=_EACH + 1, images=rows))
+    records = tuple(
+        RecordedImage(
+            device=d,
+            image_id=image_id(d, s),
+            outbox_id=d,
+            seq=s,
+            sha256=digest(f"bytes {d} {s}"),
+            outcome=outcome_of(s),
+        )
+        for d, s in places
+    )
+    listed = tuple(
+        ListedImage(
+            device=d,
+            image_id=image_id(d, s),
+            outcome=outcome_of(s),
+            reason="focus" if s == 3 else "",
+            text="Out of focus. Take it again.",
+        )
+        for d, s in places
+    )
+    blobs = tuple(
+        Blob(name=digest(f"bytes {d} {s}"), sha256=digest(f"bytes {d} {s}"))
+        for d, s in places
+        if s != 3
+    )
+    return [
+        *events,
+        RecordsRead(images=records),
+        ArchiveRead(blobs=blobs),
+        OperatorRead(images=listed, reconcile_code=0),
+    ]
+
+
+Mutant = Callable[[list[Event]], Sequence[Event]]
+
+
+def _outbox(change: Callable[[tuple[OutboxImage, ...]], tuple[OutboxImage, ...]]) -> Mutant:
+    def mutate(events: list[Event]) -> Sequence[Event]:
+        at = next(i for i, e in enumerate(events) if isinstance(e, OutboxRead))
+        found = events[at]
+        assert isinstance(found, OutboxRead)
+        events[at] = found.model_copy(update={"images": change(found.images)})
+        return events
+
+    return mutate
+
+
+def _records(change: Callable[[tuple[RecordedImage, ...]], tuple[RecordedImage, ...]]) -> Mutant:
+    def mutate(events: list[Event]) -> Sequence[Event]:
+        return [
+            e.model_copy(update={"images": change(e.images)}) if isinstance(e, RecordsRead) else e
+            for e in events
+        ]
+
+    return mutate
+
+
+def _archive(change: Callable[[tuple[Blob, ...]], tuple[Blob, ...]]) -> Mutant:
+    def mutate(events: list[Event]) -> Sequence[Event]:
+        return [
+            e.model_copy(update={"blobs": change(e.blobs)}) if isinstance(e, ArchiveRead) else e
+            for e in events
+        ]
+
+    return mutate
+
+
+def _listed(change: Callable[[ListedImage], ListedImage | None]) -> Mutant:
+    def mutate(events: list[Event]) -> Sequence[Event]:
+        return [
+            e.model_copy(
+                update={"images": tuple(c for i in e.images if (c := change(i)) is not None)}
+            )
+            if isinstance(e, OperatorRead)
+            else e
+            for e in events
+        ]
+
+    return mutate
+
+
+def _without(kind: type[Event]) -> Mutant:
+    return lambda events: [event for event in events if not isinstance(event, kind)]
+
+
+def _with(event: Event) -> Mutant:
+    return lambda events: [*events, event]
+
+
+def _held(image: OutboxImage) -> OutboxImage:
+    return image.model_copy(update={"state": "stored"})
+
+
+def _freed(image: OutboxImage) -> OutboxImage:
+    return image.model_copy(update={"bytes_held": False})
+
+
+def _lost_from_records_and_held(events: list[Event]) -> Sequence[Event]:
+    events = list(_outbox(lambda rows: (_held(rows[0]), *rows[1:]))(events))
+    return _records(lambda rows: rows[1:])(events)
+
+
+MUTANTS: dict[str, tuple[Wrong, Mutant]] = {
+    "a file that the camera never took": (Wrong.LOST, _outbox(lambda rows: rows[:-1])),
+    "a row that is gone from the middle of the outbox": (
+        Wrong.LOST,
+        _outbox(lambda rows: (rows[0], *rows[2:])),
+    ),
+    "a file that was captured twice": (
+        Wrong.DOUBLED,
+        _outbox(lambda rows: (*rows, rows[0].model_copy(update={"image_id": "f" * 32, "seq": 5}))),
+    ),
+    "other bytes in the outbox": (
+        Wrong.ALTERED,
+        _outbox(lambda rows: (rows[0].model_copy(update={"sha256": "0" * 64}), *rows[1:])),
+    ),
+    "a record that is gone, and the outbox trusts it": (
+        Wrong.LOST,
+        _records(lambda rows: rows[1:]),
+    ),
+    "a record that is not there yet": (Wrong.HELD, _lost_from_records_and_held),
+    "a record that is doubled": (Wrong.DOUBLED, _records(lambda rows: (*rows, rows[0]))),
+    "a record under another image's name": (
+        Wrong.DOUBLED,
+        _records(lambda rows: (*rows, rows[0].model_copy(update={"image_id": "e" * 32}))),
+    ),
+    "a record of other bytes": (
+        Wrong.ALTERED,
+        _records(lambda rows: (rows[0].model_copy(update={"sha256": "0" * 64}), *rows[1:])),
+    ),
+    "a record in another place of the outbox": (
+        Wrong.ALTERED,
+        _records(lambda rows: (rows[0].model_copy(update={"seq": 9}), *rows[1:])),
+    ),
+    "an image that a rule dropped": (
+        Wrong.DROPPED,
+        _records(lambda rows: (rows[0].model_copy(update={"outcome": "dropped"}), *rows[1:])),
+    ),
+    "a blob that is gone": (Wrong.LOST, _archive(lambda blobs: blobs[1:])),
+    "a blob with a byte changed": (
+        Wrong.ALTERED,
+        _archive(lambda blobs: (blobs[0].model_copy(update={"sha256": "0" * 64}), *blobs[1:])),
+    ),
+    "a rejection without a reason": (
+        Wrong.SILENT,
+        _listed(lambda image: image.model_copy(update={"reason": ""})),
+    ),
+    "a rejection without words": (
+        Wrong.SILENT,
+        _listed(lambda image: image.model_copy(update={"text": " "})),
+    ),
+    "a rejection that nobody was shown": (
+        Wrong.SILENT,
+        _listed(lambda image: None if image.outcome == "rejected" else image),
+    ),
+    "a rejection that is shown as a diagnosis": (
+        Wrong.SILENT,
+        _listed(lambda image: image.model_copy(update={"outcome": "diagnosed"})),
+    ),
+    "a program that ended by itself": (Wrong.CRASHED, _with(Ended(program="worker-1", code=1))),
+    "a reconcile that finds a gap": (
+        Wrong.UNRECONCILED,
+        _with(OperatorRead(images=(), reconcile_code=1)),
+    ),
+    "a fault that could not be done": (
+        Wrong.UNTESTED,
+        _with(Fault(kind=Kind.FAIL, number=2, fault="kill -9", target="broker")),
+    ),
+    "no faults": (Wrong.UNTESTED, _without(Fault)),
+    "no images": (Wrong.UNTESTED, _without(Capture)),
+    "no reading of the archive": (Wrong.UNTESTED, _without(ArchiveRead)),
+    "no reading of the outboxes": (Wrong.UNTESTED, _without(OutboxRead)),
+}
+
+
+def test_a_good_history_is_clean() -> None:
+    verdict = check(good_history())
+    assert verdict.problems == ()
+    assert (verdict.captured, verdict.diagnosed, verdict.rejected) == (8, 6, 2)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_noticed(name: str) -> None:
+    wrong, mutate = MUTANTS[name]
+    verdict = check(mutate(good_history()))
+    assert wrong in {problem.wrong for problem in verdict.problems}
+    assert not verdict.is_clean
+
+
+def test_a_history_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    with History(file, lambda: 0.0) as history:
+        for event in good_history():
+            history.add(event)
+    assert read_history(file) == tuple(good_history())
+    file.write_text('{"event": "capture"}\n')
+    with pytest.raises(HistoryError, match="line 1"):
+        read_history(file)
