@@ -31,9 +31,10 @@ _QUICK = _ROOT / "benchmarks" / "scenarios" / "quick.toml"
 def test_the_quick_scenario_measures_the_real_programs_and_counts_every_image(
     tmp_path: Path,
 ) -> None:
-    out = tmp_path / "quick.json"
+    out, page = tmp_path / "quick.json", tmp_path / "quick.html"
+    arguments = [str(_QUICK), "--json", str(out), "--html", str(page)]
     done = subprocess.run(
-        [sys.executable, "-m", "hemowire", "bench", str(_QUICK), "--json", str(out)],
+        [sys.executable, "-m", "hemowire", "bench", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -70,6 +71,8 @@ def test_the_quick_scenario_measures_the_real_programs_and_counts_every_image(
     assert (single.path, single.offered, single.lost) == ("single", own.offered, 0)
     assert done.returncode == (0 if document.passed else 1)
     assert "Research use only" in done.stdout
+    assert "Research use only" in page.read_text()
+    assert document.scenario.title in page.read_text()
     assert "where the milliseconds go" in done.stdout
 
 
