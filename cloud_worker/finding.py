@@ -29,7 +29,7 @@ class Finding:
     """0 to 100: share of calibration images nearer to the training images; None where unknown."""
     ood_distance: float | None = None
     class_map: NDArray[np.float32] | None = None
-    """K,h,w over the (padded) field at the bundle's scale; None where the network did not run."""
+    """K,h,w over the (padded) field at the bundle's scale; None where the network did not run or has no exact map."""
 
 
 class Conclusion:
@@ -37,7 +37,7 @@ class Conclusion:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._head_weight, _ = bundle.head()
+        self._head_weight = bundle.head()[0] if bundle.has_exact_map else None
         self._ood = load_ood(bundle)
 
     def prepare(self, rgb: NDArray[np.uint8], um_per_px: float | None) -> Prepared | Refusal:
@@ -62,13 +62,15 @@ class Conclusion:
             ood_threshold=threshold,
             ood_percentile=percentile,
         )
-        maps = class_maps(outputs.maps, self._head_weight)
+        class_map = None
+        if self._head_weight is not None:
+            class_map = field_map(class_maps(outputs.maps, self._head_weight), prepared.plan)
         return Finding(
             decision=decide(seen, card.classes, card.thresholds),
             tiles=prepared.count,
             ood_percentile=percentile,
             ood_distance=distance,
-            class_map=field_map(maps, prepared.plan),
+            class_map=class_map,
         )
 
     def _foreignness(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloud_worker.models.card import ClassCard
+from cloud_worker.models.registry import UnknownArchitectureError, architecture
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
@@ -51,8 +52,8 @@ class Data(_Part):
 class Input(_Part):
     """The network's input."""
 
-    height_px: int = Field(ge=32)
-    width_px: int = Field(ge=32)
+    height_px: int = Field(ge=28)
+    width_px: int = Field(ge=28)
     um_per_px: float = Field(gt=0)
     masked_corner_px: int = Field(default=0, ge=0)
     tile_overlap: float = Field(default=0.25, ge=0, le=0.75)
@@ -72,8 +73,8 @@ class Stage(_Part):
     name: str
     learns: Literal["classes", "cell_types"]
     """`cell_types` cuts single cells out of simulated fields and learns their type."""
-    height_px: int = Field(ge=32)
-    width_px: int = Field(ge=32)
+    height_px: int = Field(ge=28)
+    width_px: int = Field(ge=28)
     """Smaller than the input: a random part of each image; the same: the whole input."""
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
@@ -137,6 +138,27 @@ class TrainingRecipe(_Part):
         """The same recipe with this many epochs in its last stage."""
         last = self.stages[-1].model_copy(update={"epochs": epochs})
         return self.model_copy(update={"stages": (*self.stages[:-1], last)})
+
+
+def check_network(recipe: TrainingRecipe) -> None:
+    """RecipeError where the recipe's network cannot learn from its input."""
+    try:
+        row = architecture(recipe.architecture)
+    except UnknownArchitectureError as error:
+        raise RecipeError(str(error)) from error
+    if row.inputs != ("original",):
+        raise RecipeError(
+            f"{row.name} learns from {' and '.join(row.inputs)} images, "
+            f"and this command gives it the original only"
+        )
+    sizes = [("input", recipe.input.height_px, recipe.input.width_px)]
+    sizes += [(f"stage {stage.name}", stage.height_px, stage.width_px) for stage in recipe.stages]
+    for what, height_px, width_px in sizes:
+        if row.only_px is not None and (height_px, width_px) != (row.only_px, row.only_px):
+            raise RecipeError(
+                f"{row.name} takes {row.only_px}x{row.only_px} px only, "
+                f"and the {what} is {width_px}x{height_px} px"
+            )
 
 
 def load_recipe(name_or_file: str) -> TrainingRecipe:

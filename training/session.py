@@ -16,7 +16,7 @@ from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_da
 from training.data import DataError, read_data_set
 from training.evaluate import Evaluation
 from training.make_bundle import make_bundle
-from training.recipe import Simulated, TrainingRecipe
+from training.recipe import Simulated, TrainingRecipe, check_network
 from training.split import split_by_group
 from training.stages import Progress as Step
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
@@ -28,6 +28,7 @@ def train(
     recipe: TrainingRecipe, data: str, out: Path, *, command: str, resume: bool = False
 ) -> Bundle:
     """Train by the recipe with progress on the terminal, and print the card's figures."""
+    check_network(recipe)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from cloud_worker.models.card import CARD_SCHEMA, CARD_VERSION, BundleCard, BundleFile
-from cloud_worker.models.registry import architecture
+from cloud_worker.models.registry import Architecture, architecture
 
 CARD_FILE, WEIGHTS_FILE, GRAPH_FILE = "bundle.json", "weights.safetensors", "model.onnx"
 
@@ -27,6 +27,14 @@ class BundleRefusedError(ValueError):
     def __init__(self, folder: Path, problem: str) -> None:
         self.folder = folder
         super().__init__(f"bundle {folder}: {problem}")
+
+
+class NoExactMapError(LookupError):
+    """The network does not end in pooling and one linear layer."""
+
+    def __init__(self, row: Architecture) -> None:
+        self.architecture = row.name
+        super().__init__(f"{row.title} has no exact class-activation map: {row.no_map}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,11 @@ class Bundle:
     def name(self) -> str:
         """The name each diagnosis carries, such as `synthetic5-densenet121@3f9c2a17`."""
         return f"{self.card.task}-{self.card.architecture}@{self.digest[:8]}"
+
+    @property
+    def has_exact_map(self) -> bool:
+        """Whether the network's last maps and one linear layer give the score itself."""
+        return architecture(self.card.architecture).map_layer is not None
 
     @property
     def weights_file(self) -> Path:
@@ -58,10 +71,15 @@ class Bundle:
             return {n: file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118  # not a dict
 
     def head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weight K,C and bias K of the linear layer, in float32."""
-        head = architecture(self.card.architecture).head
-        tensors = self.tensors(f"{head}.")
-        weight, bias = tensors[f"{head}.weight"], tensors[f"{head}.bias"]
+        """Weight K,C and bias K of the linear layer behind the pooling, in float32.
+
+        NoExactMapError for a network that does not end so.
+        """
+        row = architecture(self.card.architecture)
+        if row.map_layer is None:
+            raise NoExactMapError(row)
+        tensors = self.tensors(f"{row.map_layer}.")
+        weight, bias = tensors[f"{row.map_layer}.weight"], tensors[f"{row.map_layer}.bias"]
         return weight.astype(np.float32), bias.astype(np.float32)
 
 

@@ -24,6 +24,7 @@ from cloud_worker.models.bundle_folder import (
     load_folder,
 )
 from cloud_worker.models.card import BundleCard
+from cloud_worker.models.registry import architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,13 +43,19 @@ def write_bundle(
 ) -> Bundle:
     """Write the three files and return the checked bundle; fills in the card's files and digest.
 
-    `ood_tensors` are those of card.ood, in float32. Raises ExportError where OpenVINO and torch
-    disagree on the written bundle. An existing bundle in `folder` is replaced.
+    `ood_tensors` are those of card.ood, in float32. An existing bundle in `folder` is replaced.
+    Raises ExportError where OpenVINO and torch disagree on the written bundle, and for a network
+    that needs more than the original image.
     """
     from safetensors.numpy import save_file
 
     from cloud_worker.models import export
 
+    row = architecture(card.architecture)
+    if row.inputs != ("original",):
+        raise export.ExportError(
+            f"{row.title} needs {' and '.join(row.inputs)}: a bundle is served with the original only"
+        )
     named = set(ood_tensors or {})
     if named != set(card.ood.tensors if card.ood else ()):
         raise ValueError(f"card.ood and ood_tensors name different tensors: {sorted(named)}")

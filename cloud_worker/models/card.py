@@ -49,8 +49,8 @@ class ClassCard(CardPart):
 class Preprocessing(CardPart):
     """How pixels become the network's input; preprocess.py and tiling.py obey it."""
 
-    height_px: int = Field(ge=32, le=4096)
-    width_px: int = Field(ge=32, le=4096)
+    height_px: int = Field(ge=28, le=4096)
+    width_px: int = Field(ge=28, le=4096)
     um_per_px: float = Field(gt=0.0, le=10.0)
     """Physical size of one input pixel."""
     mean: tuple[float, float, float]

@@ -1,16 +1,23 @@
-"""The networks as torch modules that return (logits, features, maps); refuses to hold any weights.
+"""The one-input networks as torch modules that return (logits, features, maps); they hold no weights.
 
 Each class is torchvision's own, so parameter names are torchvision's own too: a bundle's
 safetensors file loads into a plain `torchvision.models.densenet121(num_classes=5)`. Imports torch:
-only the registry's builders import this module, and only when they are called.
+only the registry imports this module, and only when a network is built.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.densenet import DenseNet
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.mobilenetv2 import MobileNetV2
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.vgg import VGG, cfgs, make_layers
+
+from cloud_worker.models import fusion
+from cloud_worker.models.ac_gan import AcGanClassifier
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 
@@ -36,11 +43,68 @@ class ResNetWithMaps(ResNet):  # type: ignore[misc]  # torchvision ships no type
         return self.fc(features), features, maps
 
 
-def densenet121(classes: int) -> nn.Module:
-    """DenseNet-121 with random weights and a linear head of `classes` outputs."""
+class MobileNetV2WithMaps(MobileNetV2):  # type: ignore[misc]  # torchvision ships no types
+    """MobileNetV2 whose forward also returns the pooled features and the last feature maps."""
+
+    def forward(self, x: Tensor) -> Outputs:
+        """x: N,3,H,W -> logits N,K; features N,1280; maps N,1280,H/32,W/32."""
+        maps = self.features(x)
+        features = maps.float().mean(dim=(2, 3))  # float32 whatever the convolutions run in
+        return self.classifier(features), features, maps
+
+
+class VggWithMaps(VGG):  # type: ignore[misc]  # torchvision ships no types
+    """VGG whose three dense layers read a 7x7 grid: its pooled features serve distances only."""
+
+    def forward(self, x: Tensor) -> Outputs:
+        """x: N,3,H,W -> logits N,K; features N,512; maps N,512,H/32,W/32."""
+        maps = self.features(x)
+        features = maps.float().mean(dim=(2, 3))
+        grid = self.avgpool(maps.float())
+        return self.classifier(grid.flatten(1)), features, maps
+
+
+def _densenet121(classes: int) -> nn.Module:
     return DenseNetWithMaps(32, (6, 12, 24, 16), 64, num_classes=classes)
 
 
-def resnet34(classes: int) -> nn.Module:
-    """ResNet-34 with random weights and a linear head of `classes` outputs."""
+def _resnet34(classes: int) -> nn.Module:
     return ResNetWithMaps(BasicBlock, [3, 4, 6, 3], num_classes=classes)
+
+
+def _resnet50(classes: int) -> nn.Module:
+    return ResNetWithMaps(Bottleneck, [3, 4, 6, 3], num_classes=classes)
+
+
+def _vgg16(classes: int) -> nn.Module:
+    return VggWithMaps(make_layers(cfgs["D"]), num_classes=classes)
+
+
+def _mobilenet_v2(classes: int) -> nn.Module:
+    return MobileNetV2WithMaps(num_classes=classes)
+
+
+def _mobilenet_v2_dense(classes: int) -> nn.Module:
+    """The paper says "dense layer(s)" without a width: one hidden layer of 128 is our reading."""
+    network = MobileNetV2WithMaps(num_classes=classes)
+    network.classifier = nn.Sequential(
+        nn.Dropout(0.2), nn.Linear(1280, 128), nn.ReLU(), nn.Linear(128, classes)
+    )
+    return network
+
+
+#: Row of the table of architectures -> number of classes -> module with random weights.
+BUILDERS: dict[str, Callable[[int], nn.Module]] = {
+    "densenet121": _densenet121,
+    "resnet34": _resnet34,
+    "resnet50": _resnet50,
+    "vgg16": _vgg16,
+    "mobilenet_v2": _mobilenet_v2,
+    "mobilenet_v2_dense": _mobilenet_v2_dense,
+    "ac_gan": AcGanClassifier,
+    "fusion": fusion.vgg16_and_densenet121,
+    "fusion_original": fusion.vgg16_and_densenet121,
+    "fusion_segmented": fusion.vgg16_and_densenet121,
+    "fusion_resnet50": fusion.resnet50_and_densenet121,
+    "fusion_mobilenet": fusion.mobilenet_and_densenet121,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,7 @@ def run(args: argparse.Namespace) -> int:
     bundles, refused = list_bundles(), [str(problem) for problem in refused_bundles()]
     if args.json:
         facts = {
-            "architectures": [
-                {"name": row.name, "title": row.title, "source": row.source}
-                for row in ARCHITECTURES.values()
-            ],
+            "architectures": [dataclasses.asdict(row) for row in ARCHITECTURES.values()],
             "bundles": [_facts(bundle) for bundle in bundles],
             "refused": refused,
         }
@@ -43,6 +41,8 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "name": bundle.name,
         "folder": str(bundle.folder),
         "architecture": card.architecture,
+        "initial_weights": card.recipe.initial_weights,
+        "exact_map": bundle.has_exact_map,
         "classes": {c.key: c.meaning.value for c in card.classes},
         "um_per_px": card.preprocessing.um_per_px,
         "training_data": card.training_data_label,
@@ -56,6 +56,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def _print_tables(bundles: list[Bundle], refused: list[str]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -63,12 +64,30 @@ def _print_tables(bundles: list[Bundle], refused: list[str]) -> None:
     from wire_protocol.words import RESEARCH_USE_ONLY
 
     console = Console()
-    rows = Table(title="Architectures", title_justify="left")
-    for column in ("name", "network", "from", "parameters with 5 classes"):
+    rows = Table(title="Architectures", title_justify="left", box=SIMPLE_HEAD)
+    rows.add_column("name", no_wrap=True)
+    for column in ("network", "sees", "exact map"):
         rows.add_column(column)
     for row in ARCHITECTURES.values():
-        rows.add_row(row.name, row.title, row.source, f"{row.parameters_5_classes:,}")
+        seen, exact = " and ".join(row.inputs), "yes" if row.map_layer else "no"
+        rows.add_row(row.name, row.title, seen, exact)
     console.print(rows)
+    papers = Table(title="In the papers", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("name", "paper"):
+        papers.add_column(column, no_wrap=True)
+    for column in ("px", "classes", "parameters", "with\nstatistics"):
+        papers.add_column(column, justify="right", no_wrap=True)
+    for row in ARCHITECTURES.values():
+        for use in row.uses:
+            counts = (f"{use.parameters:,}", f"{use.with_statistics:,}")
+            size, classes = str(use.input_px), str(len(use.classes))
+            papers.add_row(row.name, use.paper, size, classes, *counts)
+    console.print(papers)
+    console.print("\npx: side of the input; with statistics: as Keras counts, batch norm's too.")
+    without = {row.no_map: "" for row in ARCHITECTURES.values() if row.no_map}
+    for reason in without:
+        names = ", ".join(row.name for row in ARCHITECTURES.values() if row.no_map == reason)
+        console.print(f"No exact map of {names}: {reason}.")
     table = Table(title="Bundles", title_justify="left")
     for column in ("name", "trained on", "um per px", "measured", "folder"):
         table.add_column(column, overflow="fold")

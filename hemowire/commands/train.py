@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a folder per class, a CSV manifest, or '{SIMULATED}' to render by the recipe",
     )
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--arch", help="densenet121 or resnet34 (default: the recipe's)")
+    parser.add_argument("--arch", help="a name that `hemowire models` lists (default: the recipe's)")
     parser.add_argument("--epochs", type=int, help="epochs of the recipe's last stage")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch")
 

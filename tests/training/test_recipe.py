@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.models.card import Meaning
-from training.recipe import RECIPES, RecipeError, load_recipe
+from training.recipe import RECIPES, RecipeError, check_network, load_recipe
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in RECIPES.glob("*.toml")))
@@ -47,3 +47,22 @@ def test_more_epochs_go_to_the_last_stage() -> None:
     recipe = load_recipe("synthetic5").with_epochs(7)
     assert [stage.epochs for stage in recipe.stages][-1] == 7
     assert recipe.stages[0] == load_recipe("synthetic5").stages[0]
+
+
+@pytest.mark.parametrize(
+    ("network", "problem"),
+    [
+        ("fusion", "fusion learns from original and segmented images"),
+        ("fusion_segmented", "fusion_segmented learns from segmented images"),
+        ("vgg16", "vgg16 takes 224x224 px only, and the input is 192x192 px"),
+        ("ac_gan", "ac_gan takes 28x28 px only"),
+        ("vgg1", "no architecture 'vgg1'"),
+    ],
+)
+def test_a_network_that_the_recipe_s_input_does_not_fit_is_refused(
+    network: str, problem: str
+) -> None:
+    recipe = load_recipe("ball4")
+    check_network(recipe.model_copy(update={"architecture": "mobilenet_v2"}))
+    with pytest.raises(RecipeError, match=problem):
+        check_network(recipe.model_copy(update={"architecture": network}))
