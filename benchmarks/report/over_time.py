@@ -41,7 +41,8 @@ def _draw(svg: Element, width: int, moments: Sequence[Moment]) -> float:
     steps = [after.at_s - one.at_s for one, after in pairwise(moments)]
     slice_s = min((step for step in steps if step > 0), default=1.0)
     x = Scale(moments[0].at_s, moments[-1].at_s + slice_s, 54.0, width - 8.0)
-    y = fit([one.max_ms for one in moments if one.max_ms is not None], _TOP + _PLOT, _TOP)
+    drawn = [ms for one in moments for ms in (one.p50_ms, one.max_ms) if ms is not None]
+    y = fit(drawn, _TOP + _PLOT, _TOP)
     strip_bottom = _TOP + _PLOT + _GAP + _STRIP
     _shade(svg, moments, slice_s, x, strip_bottom)
     y_axis(svg, y, x.start_px, x.end_px, "ms")
@@ -79,6 +80,6 @@ def _shade(
         own = [one.at_s for one in moments if one.phase == phase]
         if own:
             left, right = x.at(min(own)), x.at(max(own) + slice_s)
-            anchor, at = ("start", left) if phase == "warm_up" else ("end", right)
+            anchor, at = ("start", left + 4) if phase == "warm_up" else ("end", right - 4)
             add(svg, box(left, _TOP, right - left, bottom - _TOP, "shade"))
-            add(svg, text(at, _TOP - 5, words, "phase", anchor))
+            add(svg, text(at, _TOP + _PLOT + 15, words, "phase", anchor))

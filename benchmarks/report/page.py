@@ -27,7 +27,7 @@ from benchmarks.report.tables import (
     time_table,
 )
 from benchmarks.report.toml_text import scenario_toml
-from benchmarks.report.verdicts import verdicts
+from benchmarks.report.verdicts import overall, verdicts
 from benchmarks.report.waterfall import parts_strip, waterfall
 from benchmarks.report.ways import rate_bars, ways
 from benchmarks.report.words import (
@@ -96,6 +96,7 @@ def _head(document: Document) -> Element:
         else None,
         tag(
             "p",
+            overall(document),
             tag("span", RESEARCH_USE_ONLY, class_="badge warn"),
             tag("span", "Synthetic images", class_="badge"),
             class_="badges",

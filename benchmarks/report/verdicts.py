@@ -19,6 +19,24 @@ def verdicts(document: Document) -> Element:
     )
 
 
+def overall(document: Document) -> Element:
+    """All of it in a few words."""
+    missed = sum(one.passed is False for one in document.verdicts)
+    unknown = sum(one.passed is None for one in document.verdicts)
+    several = len(document.verdicts)
+    if not all(one.counts.is_clean for one in document.repetitions):
+        words, kind = "Not every image is accounted for", "missed"
+    elif missed:
+        words, kind = f"{missed} of {several} targets missed", "missed"
+    elif unknown:
+        words, kind = f"{unknown} of {several} targets not measured", "unknown"
+    else:
+        words = f"All {several} targets hold" if several else "Every image is accounted for"
+        kind = "passed"
+    shape = _shape({"passed": True, "missed": False}.get(kind))
+    return tag("span", shape, words, class_=f"badge overall {kind}")
+
+
 def _counted(document: Document) -> Element:
     counts = [one.counts for one in document.repetitions]
     clean = all(one.is_clean for one in counts)

@@ -124,7 +124,8 @@ def was_it_faster(document: Document) -> Answer | None:
     whose = "hemowire's hand-off alone" if ours.path == HANDOFF else "hemowire"
     doubt = ""
     if len(document.repetitions) < LEAST_REPETITIONS:
-        doubt = f" (few repetitions: {len(document.repetitions)}; small differences may be chance)"
+        few = _many(len(document.repetitions), "repetition")
+        doubt = f" ({few}: small differences may be chance)"
     sentence = (
         f"From the offer until the bytes are durably stored, {whose} took {ms_text(own.p50_ms)} ms "
         f"at the median{doubt}:"
@@ -141,8 +142,12 @@ def _compared(own: Latency, path: PathResult) -> Compared:
     if abs(ratio - 1) <= _EVEN:
         return Compared("even", f"about as fast as {than}")
     if ratio > 1:
-        return Compared("faster", f"{ratio:.2f}x faster than {than}")
-    return Compared("slower", f"{1 / ratio:.2f}x slower than {than}")
+        return Compared("faster", f"{_times(ratio)} faster than {than}")
+    return Compared("slower", f"{_times(1 / ratio)} slower than {than}")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 
 def our_way(document: Document) -> PathResult:
