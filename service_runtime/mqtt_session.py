@@ -66,6 +66,8 @@ from wire_protocol.json_messages import STOPPED, Status
 GOODBYE_S = 2.0
 #: A connection that lived this long resets the backoff.
 _STABLE_S = 5.0
+#: Connections in a row, none of them stable, on which our status was found to be another's.
+_STRIKES = 3
 _ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
 
 
@@ -96,6 +98,8 @@ class MqttSession:
         self._link: PahoLink | None = None
         self._announced = False  # on this connection
         self._has_announced = False  # on any
+        self._is_struck = False  # on this connection: see _was_taken_over
+        self._strikes = 0
         self._inbox = Inbox(options)
         self._life: asyncio.Future[None] | None = None
         self._is_closing = False
@@ -258,7 +262,9 @@ class MqttSession:
             reason = await self._one_connection()
             self.counters.lost += 1
             # A broker that accepts and ends at once is backed off from like one that is away.
-            failures = 0 if time.monotonic() - connected_at > _STABLE_S else failures + 1
+            is_stable = time.monotonic() - connected_at > _STABLE_S
+            failures = 0 if is_stable else failures + 1
+            self._strikes = 0 if is_stable else self._strikes
             pause_s = self._backoff_s(failures)
             self._log.warning("broker_away", reason=reason, again_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
@@ -276,6 +282,7 @@ class MqttSession:
             raise
         self._link = link
         self._announced = False
+        self._is_struck = False
         self.counters.connections += 1
         self._log.info("mqtt_connected", session_present=opened.session_present)
         if self._presence is not None and self._has_announced:
@@ -352,16 +359,20 @@ class MqttSession:
             self.counters.inbox_overflows += 1
             self._link.shut(f"our inbox is over {self._options.inbox_bytes} bytes")
 
-    @staticmethod
-    def _was_taken_over(presence: Presence, message: Message) -> bool:
-        """Whether the retained status is another's, though we had announced ourselves there.
+    def _was_taken_over(self, presence: Presence, message: Message) -> bool:
+        """Whether the retained status is another's again and again, though we had announced ourselves.
 
         Mosquitto 2.0.11 closes a connection that was taken over without saying 0x8E (2.1 says
         it), so two programs with one client id would disconnect each other for ever. Needs the
-        right to read one's own status.
+        right to read one's own status. Once proves nothing: a broker that died before it saved
+        comes back with the status of our earlier life, and lets us be.
         """
         try:
             status = Status.from_bytes(message.payload)
         except PeerError:
             return False  # cleared, or not ours to judge
-        return status.incarnation != presence.status.incarnation
+        if status.incarnation != presence.status.incarnation and not self._is_struck:
+            self._is_struck = True
+            self._strikes += 1
+            self._log.warning("status_of_another", times=self._strikes)
+        return self._strikes >= _STRIKES

@@ -231,6 +231,32 @@ def test_a_frozen_broker_is_noticed_by_keepalive(own_broker: LocalBroker) -> Non
     run(main())
 
 
+def test_a_broker_that_comes_back_with_our_earlier_life_does_not_end_us(
+    own_broker: LocalBroker,
+) -> None:
+    """Killed before it saved, it has the status of a life that is over; nobody has taken our name."""
+
+    async def main() -> None:
+        async with running(device(own_broker)) as earlier:
+            await announced(earlier)
+        own_broker.process.stop()  # in order: it saves
+        own_broker.process.start()
+        async with running(device(own_broker)) as peer:
+            await announced(peer)
+            for _ in range(2):
+                own_broker.process.kill()
+                own_broker.process.start()
+                await announced(peer)
+            async with running(onlooker(own_broker)) as watcher:
+                await watcher.next_of(Connected)
+                await watcher.session.subscribe([Subscription(STATUS.format("scope-1"))])
+                state, _, _ = await next_status(watcher, "scope-1")
+                assert state is PresenceState.ONLINE
+            assert peer.session.is_connected
+
+    run(main())
+
+
 def test_close_ends_a_session_that_never_connected(own_broker: LocalBroker) -> None:
     async def main() -> None:
         own_broker.process.stop()
