@@ -13,7 +13,7 @@ from benchmarks.report.markup import Element, add, tag
 from benchmarks.report.scales import Scale
 
 WIDE, NARROW = 880, 380
-_CHARACTER_PX = 6.7
+_CHARACTER_PX = 7.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.load.compare import NOISE_PERCENT
 from benchmarks.load.figure_text import ms_text
 from benchmarks.load.result import Document
+from benchmarks.report.how import how_measured
 from benchmarks.report.markup import Element, page_text, tag
 from benchmarks.report.over_time import over_time
 from benchmarks.report.percentile_curve import curve_spans, percentile_curve
@@ -19,14 +20,11 @@ from benchmarks.report.sweep_curve import sweep_curve
 from benchmarks.report.tables import (
     broker_table,
     process_table,
-    repetitions_table,
     spans_table,
     stages_table,
     sweep_table,
-    table,
     time_table,
 )
-from benchmarks.report.toml_text import scenario_toml
 from benchmarks.report.verdicts import overall, verdicts
 from benchmarks.report.waterfall import parts_strip, waterfall
 from benchmarks.report.ways import rate_bars, ways
@@ -40,7 +38,7 @@ from benchmarks.report.words import (
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 _STYLE = Path(__file__).with_name("report.css")
-_SIGNS = {"faster": "▲", "slower": "▼", "even": "=", "not measured": "?"}
+_SIGNS = {"faster": "▲", "slower": "▼", "even": "="}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -73,7 +71,7 @@ def make_page(document: Document) -> str:
             _time(document),
             _sweep(document),
             _cost(document),
-            _how(document),
+            _section("How it was measured", *how_measured(document)),
         ),
         tag(
             "footer",
@@ -86,7 +84,6 @@ def make_page(document: Document) -> str:
 
 def _head(document: Document) -> Element:
     chain = place_stages(document.together)
-    faster = was_it_faster(document)
     return tag(
         "header",
         tag("p", f"hemowire bench · {document.scenario.name}", class_="eyebrow"),
@@ -103,7 +100,7 @@ def _head(document: Document) -> Element:
         ),
         _tiles(document),
         tag("p", where_the_time_went(document, chain), class_="answer"),
-        *([] if faster is None else _compared(faster)),
+        *(part for answer in was_it_faster(document) for part in _compared(answer)),
         tag("p", what_was_measured(document), class_="measured-words"),
         _noise(document),
     )
@@ -196,63 +193,6 @@ def _sweep(document: Document) -> Element | None:
 def _cost(document: Document) -> Element | None:
     tables = [process_table(document), broker_table(document)]
     return _section("What it cost", *tables) if any(one is not None for one in tables) else None
-
-
-def _how(document: Document) -> Element:
-    machine = document.machine
-    engine = document.repetitions[0].engine
-    facts = [
-        ["processor", f"{machine.cpu}, {machine.cores} cores"],
-        ["memory", f"{machine.memory_bytes / 1024**3:.1f} GiB"],
-        ["system", f"{machine.kernel}, Python {machine.python}, mosquitto {machine.mosquitto}"],
-        ["accelerator", machine.gpu],
-        ["load before", f"{machine.load_before:.2f}"],
-        ["engine", _engine_words(document)],
-        ["engine alone", f"{engine.images_per_s:.1f} images/s" if engine.images_per_s else ""],
-        *(
-            [f"{link.leg} link", f"{link.profile} ({link.implementation}): {link.description}"]
-            for link in document.links
-        ),
-        *(
-            [f"limit: {limit.name}", f"{limit.value:,.1f} {limit.unit} = {limit.formula}"]
-            for limit in document.limits
-        ),
-        ["took", f"{document.duration_s:.0f} s, {len(document.repetitions)} repetition(s)"],
-        ["fingerprints", f"machine {machine.fingerprint}, scenario {document.scenario_digest}"],
-    ]
-    return _section(
-        "How it was measured",
-        tag("p", tag("code", document.command), class_="command"),
-        table(
-            "Machine, engine and links",
-            ["what", "as measured"],
-            [fact for fact in facts if fact[1]],
-            kind="words",
-        ),
-        repetitions_table(document),
-        tag(
-            "details",
-            tag("summary", "The scenario as run"),
-            tag("pre", tag("code", scenario_toml(document.scenario))),
-        ),
-        tag(
-            "p",
-            "Percentiles are of HDR histograms with three digits; repetitions are put together by "
-            "adding their histograms, never by averaging percentiles. Latency counts from the "
-            "scheduled capture, so that a camera that falls behind is not hidden.",
-            class_="note",
-        ),
-    )
-
-
-def _engine_words(document: Document) -> str:
-    engine = document.repetitions[0].engine
-    words = [f"{engine.bundle} on {engine.engine}", engine.precision]
-    if engine.batch_size is not None:
-        words.append(f"batches of {engine.batch_size}")
-    if engine.tiles_per_image is not None:
-        words.append(f"{engine.tiles_per_image} tile(s) an image")
-    return ", ".join(word for word in words if word)
 
 
 def _section(title: str, *children: Element | None) -> Element:

@@ -42,7 +42,7 @@ def draw_rows(
 ) -> float:
     """All rows into `svg`; the height it took."""
     is_wide = width == WIDE
-    labels = max((text_px(row.name) for row in rows), default=0.0)
+    labels = max((text_px(row.name) * (1.12 if row.is_whole else 1) for row in rows), default=0.0)
     left = labels + 16 if is_wide else 2.0
     right = width - 136.0 if is_wide else width - 6.0
     row_px = _WIDE_ROW if is_wide else _NARROW_ROW

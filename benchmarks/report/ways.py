@@ -9,15 +9,28 @@ from benchmarks.report.legend import series_of
 from benchmarks.report.markup import Element, tag
 from benchmarks.report.rows import Mark, Row, draw_rows
 from benchmarks.report.tables import megabytes, table
-from benchmarks.report.words import STORED, arrival_words, find, our_way
-
-_PUBLISHED = "offered_to_published"
+from benchmarks.report.words import PUBLISHED, STORED, arrival_words, find, our_way
 
 
 def ways(document: Document) -> Element | None:
     """None where no baseline ran."""
     if not document.baselines_together:
         return None
+    pictures = [
+        _picture(document, STORED, "until durably stored"),
+        _picture(document, PUBLISHED, "until the answer is sent"),
+    ]
+    note = (
+        "From the moment a sender begins with an image (its wait before that is not in it): median, "
+        "whisker to p95. Each way ran alone, with the same images at the same times, through the same broker and link."
+    )
+    drawn = tag("p", note, class_="note") if any(one is not None for one in pictures) else None
+    paths = (document.together, *document.baselines_together)
+    return tag("div", *pictures, drawn, _ways_table(document, paths))
+
+
+def _picture(document: Document, span: str, until: str) -> Element | None:
+    """Bars of all ways that have this span; None where only hemowire has it."""
     paths = (document.together, *document.baselines_together)
     rows = [
         Row(
@@ -27,30 +40,23 @@ def ways(document: Document) -> Element | None:
             whisker=latency.p95_ms,
         )
         for path in paths
-        if (latency := find(path, STORED)) is not None
+        if (latency := find(path, span)) is not None
     ]
+    if len(rows) < 2:
+        return None
     marks = [
         Mark(limit.value, f"{limit.name}: {ms_text(limit.value)} ms")
         for limit in document.limits
-        if limit.applies_to == STORED and limit.unit == "ms"
+        if limit.applies_to == span and limit.unit == "ms"
     ]
     words = Words(
-        "ways",
-        "The same images by other ways",
-        f"Milliseconds from the offer until durably stored, of {len(rows)} ways. The figures stand "
-        "in the table below.",
+        f"ways-{span.replace('_', '-')}",
+        f"The same images by other ways, {until}",
+        f"Milliseconds from the offer {until}, of {len(rows)} ways. The figures stand in the table "
+        "below.",
     )
-    note = (
-        "From the moment a sender begins with an image until its bytes are durable: median, "
-        "whisker to p95. Each way ran alone, with the same images at the same times, through the "
-        "same broker and link."
-    )
-    picture = (
-        figure(words, lambda svg, width: draw_rows(svg, width, rows, "ms", marks), note=note)
-        if rows
-        else None
-    )
-    return tag("div", picture, _ways_table(document, paths))
+    picture = figure(words, lambda svg, width: draw_rows(svg, width, rows, "ms", marks))
+    return tag("div", tag("h3", f"From the offer {until}"), picture)
 
 
 def rate_bars(document: Document) -> Element | None:
@@ -84,7 +90,7 @@ def _ways_table(document: Document, paths: tuple[PathResult, ...]) -> Element:
     own = find(ours, STORED)
     body = []
     for path in paths:
-        stored, published = find(path, STORED), find(path, _PUBLISHED)
+        stored, published = find(path, STORED), find(path, PUBLISHED)
         cpu_s = sum(use.cpu_s for use in path.processes)
         body.append(
             [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from benchmarks.load.compare import LEAST_REPETITIONS
-from benchmarks.load.figure_text import ms_text
+from benchmarks.load.figure_text import ms_text, value_text
 from benchmarks.load.measure_names import HANDOFF
 from benchmarks.load.result import Document, Latency, PathResult
 from benchmarks.load.scenario import Scenario
@@ -34,8 +34,9 @@ STAGE_WORDS: Final[dict[Stage, str]] = {
     Stage.RECORDED: "durable in the records store",
     Stage.SHOWN: "on the hematologist's screen",
 }
-#: What hemowire and the baselines are compared by.
+#: The spans by which hemowire and the baselines are compared.
 STORED: Final = "offered_to_stored"
+PUBLISHED: Final = "offered_to_published"
 #: Medians closer than this are called even.
 _EVEN: Final = 0.05
 
@@ -102,7 +103,7 @@ def where_the_time_went(document: Document, chain: Chain) -> str:
 class Compared:
     """Hemowire against one baseline."""
 
-    word: Literal["faster", "slower", "even", "not measured"]
+    word: Literal["faster", "slower", "even"]
     words: str
 
 
@@ -114,36 +115,60 @@ class Answer:
     compared: tuple[Compared, ...]
 
 
-def was_it_faster(document: Document) -> Answer | None:
-    """Ours against each baseline, until the bytes are durable; None where none can be compared."""
-    others = [path for path in document.baselines_together if path.path != HANDOFF]
-    ours = our_way(document)
-    own = find(ours, STORED)
-    if not others or own is None or not own.p50_ms:
-        return None
-    whose = "hemowire's hand-off alone" if ours.path == HANDOFF else "hemowire"
+def was_it_faster(document: Document) -> tuple[Answer, ...]:
+    """Ours against each baseline: until the bytes are durable, and until the answer is sent."""
     doubt = ""
     if len(document.repetitions) < LEAST_REPETITIONS:
         few = _many(len(document.repetitions), "repetition")
         doubt = f" ({few}: small differences may be chance)"
-    sentence = (
-        f"From the offer until the bytes are durably stored, {whose} took {ms_text(own.p50_ms)} ms "
-        f"at the median{doubt}:"
+    ours = our_way(document)
+    whose = "hemowire's hand-off alone" if ours.path == HANDOFF else "hemowire"
+    asked = (
+        (ours, STORED, f"From the offer until the bytes are durably stored, {whose} took"),
+        (document.together, PUBLISHED, "From the offer until the answer is sent, hemowire took"),
     )
-    return Answer(sentence, tuple(_compared(own, path) for path in others))
+    answers = []
+    for path, name, words in asked:
+        own = find(path, name)
+        others = [
+            (one.title, theirs)
+            for one in document.baselines_together
+            if one.path != HANDOFF and (theirs := find(one, name)) is not None and theirs.p50_ms
+        ]
+        if own is not None and own.p50_ms and others:
+            sentence = f"{words} {ms_text(own.p50_ms)} ms at the median{doubt}:"
+            answers.append(Answer(sentence, tuple(_compared(own, *other) for other in others)))
+            doubt = ""
+    if ours.path == HANDOFF and ours.bytes_per_s:
+        answers.append(_throughput(document, ours))
+    return tuple(answers)
 
 
-def _compared(own: Latency, path: PathResult) -> Compared:
-    theirs = find(path, STORED)
-    if theirs is None or not theirs.p50_ms:
-        return Compared("not measured", f"not compared with {path.title}: not measured")
-    than = f"{path.title}, {ms_text(theirs.p50_ms)} ms"
-    ratio = theirs.p50_ms / own.p50_ms
+def _throughput(document: Document, ours: PathResult) -> Answer:
+    """Like with like only: the hand-off alone, as the other ways are."""
+    compared = []
+    for one in document.baselines_together:
+        if one.path != HANDOFF and one.bytes_per_s:
+            than = f"{one.title}, {value_text(one.bytes_per_s, 'B/s')}"
+            compared.append(_ranked(ours.bytes_per_s / one.bytes_per_s, than, "more", "less"))
+    sentence = (
+        f"While any image was on its way, the hand-off carried "
+        f"{value_text(ours.bytes_per_s, 'B/s')}:"
+    )
+    return Answer(sentence, tuple(compared))
+
+
+def _compared(own: Latency, title: str, theirs: Latency) -> Compared:
+    than = f"{title}, {ms_text(theirs.p50_ms)} ms"
+    return _ranked(theirs.p50_ms / own.p50_ms, than, "faster", "slower")
+
+
+def _ranked(ratio: float, than: str, above: str, below: str) -> Compared:
     if abs(ratio - 1) <= _EVEN:
-        return Compared("even", f"about as fast as {than}")
+        return Compared("even", f"about even with {than}")
     if ratio > 1:
-        return Compared("faster", f"{_times(ratio)} faster than {than}")
-    return Compared("slower", f"{_times(1 / ratio)} slower than {than}")
+        return Compared("faster", f"{_times(ratio)} {above} than {than}")
+    return Compared("slower", f"{_times(1 / ratio)} {below} than {than}")
 
 
 def _times(ratio: float) -> str:
