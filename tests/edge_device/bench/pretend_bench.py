@@ -48,7 +48,7 @@ ACTIONS = (
     "calibrate", "capture", "close_case", "flat_field_undo", "move_field", "open_case", "pause",
     "report", "restart", "resume", "send_anyway", "set_quality",
 )  # fmt: skip
-LIMIT = 4.8
+LIMIT = 16.0
 DUST = "Debris or bubbles: 3 dark specks that are no cells. Clean the slide if there are more."
 
 
@@ -77,7 +77,7 @@ def capture(n: int, state: OutboxState, **changes: Any) -> CaptureShown:
     """Capture number `n` of case H26-0413."""
     fields: dict[str, Any] = {
         "image_id": image_id(n), "seq": n, "taken_s_ago": 4 + (13 - n) * 31, "case_id": "H26-0413",
-        "state": state, "has_picture": True, "can_move": True, "scores": scores(6.1 + n % 3),
+        "state": state, "has_picture": True, "can_move": True, "scores": scores(22.1 + 3 * (n % 3)),
         "outcome": Outcome.DIAGNOSED if state is OutboxState.RECORDED else None,
     }  # fmt: skip
     return CaptureShown.model_validate(fields | changes)
@@ -94,8 +94,8 @@ def scores(focus: float) -> tuple[ScoreShown, ...]:
 
 def refused(n: int, **changes: Any) -> CaptureShown:
     return capture(n, OutboxState.REJECTED, **{
-        "reason": Reason.FOCUS, "can_send_anyway": True, "scores": scores(3.1),
-        "verdict": f"Out of focus: score 3.1, at least {LIMIT} needed. Refocus and take again.",
+        "reason": Reason.FOCUS, "can_send_anyway": True, "scores": scores(9.4),
+        "verdict": f"Out of focus: score 9.4, at least {LIMIT:.1f} needed. Refocus and take again.",
     } | changes)  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def pretended() -> BenchState:
         case=CaseShown(case_id="H26-0413", fields=12, opened_s_ago=620, closes_in_s=1540),
         camera=CameraShown(kind="simulated", is_live=True, trigger="command"),
         focus=FocusShown(
-            history=tuple(4.4 + 2.2 * math.sin(n / 11) + 0.2 * math.sin(n * 1.7) for n in range(24)),
+            history=tuple(15 + 8 * math.sin(n / 11) + 0.6 * math.sin(n * 1.7) for n in range(24)),
             limit=LIMIT,
         ),
         captures=(
@@ -146,7 +146,7 @@ class PretendBench(BenchForTests):
 
     async def preview_jpeg(self) -> bytes | None:
         score = (self.shown.focus.history or (LIMIT,))[-1]
-        blur = max(0.0, 1.2 * (LIMIT + 1.5 - score))
+        blur = max(0.0, 0.35 * (LIMIT + 5 - score))
         sharp = self._fields[0]
         return jpeg(np.asarray(cv2.GaussianBlur(sharp, (0, 0), blur) if blur > 0.3 else sharp))
 
@@ -173,7 +173,7 @@ class PretendBench(BenchForTests):
         """Turns the knob for ever."""
         while True:
             await asyncio.sleep(0.5)
-            score = 4.6 + 2.2 * math.sin(time.monotonic() / 4)
+            score = 15 + 8 * math.sin(time.monotonic() / 4)
             focus = self.shown.focus
             self.show(focus=FocusShown(history=(*focus.history, score)[-60:], limit=LIMIT))
 
