@@ -46,7 +46,7 @@ async def test_a_pipe_gets_the_state_once(tmp_path: Path) -> None:
         told = await status(tmp_path)
     assert told.returncode == 0, told.stderr
     for words in (
-        RESEARCH_USE_ONLY, "CASE H26-0413", "12 fields", "of 16.0 needed", "Refocus and take again",
+        RESEARCH_USE_ONLY, "CASE H26-0413", "12 fields", "of 16 needed", "Refocus and take again",
         "STAT recorded", "1 waiting", "● online",
     ):  # fmt: skip
         assert words in told.stdout
