@@ -1,4 +1,7 @@
-"""One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`, on one page."""
+"""One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`, on one page.
+
+It opens no display and downloads nothing by itself. (Over 250 lines: one page from images to card.)
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from cloud_worker.preprocess import normalise
 from training import baseline
 from training.calibrate import fit_temperature, fit_thresholds
 from training.images import CELL_TYPES, ImageSet, load_cells, load_images
+from training.initial_weights import initial_weights
 from training.metrics import Numbers, softmax
 from training.recipe import Stage, TrainingRecipe
 from training.report import image_metrics
@@ -70,7 +74,17 @@ def make_bundle(
         return Lesson(train.tiles, train.labels, len(names), balance=1.0)
 
     checkpoint = out.with_name(f"{out.name}.training") / "checkpoint.pt"
-    trained = run_stages(recipe, preprocessing, lesson_of, checkpoint, resume=resume, tell=tell)
+    initial = initial_weights(recipe.architecture, recipe.initial_weights, say)
+    say(f"weights start from: {initial.said}")
+    trained = run_stages(
+        recipe,
+        preprocessing,
+        lesson_of,
+        checkpoint,
+        resume=resume,
+        tell=tell,
+        initial=initial.tensors,
+    )
     # What is measured is what is stored: half-precision weights.
     network = rounded_copy(trained, weights_of(trained, half=True))
     say("reading the calibration and test images")
@@ -85,6 +99,7 @@ def make_bundle(
         preprocessing=preprocessing,
         network=network,
         sets=(train, calibration, test),
+        started_from=initial.said,
     )
 
 
@@ -97,6 +112,7 @@ def _write(
     preprocessing: Preprocessing,
     network: nn.Module,
     sets: tuple[ImageSet, ImageSet, ImageSet],
+    started_from: str,
 ) -> Bundle:
     train, calibration, test = sets
     fitted_on = f"calibration part, {len(parts.calibration)} images"
@@ -143,7 +159,7 @@ def _write(
             command=command,
             seeds={"training": recipe.seed, "split": recipe.split.seed, **_data_seed(recipe)},
             settings=_settings(recipe),
-            initial_weights="random",
+            initial_weights=started_from,
         ),
         metrics=_figures(recipe, parts, test, probabilities, by_colour),
         limits_of_use=recipe.limits_of_use,

@@ -115,6 +115,8 @@ class TrainingRecipe(_Part):
     name: str
     task: str
     architecture: str
+    initial_weights: str = "random"
+    """`random`, `imagenet` (random where there is no network), or a file."""
     seed: int = Field(ge=0)
     limits_of_use: tuple[str, ...] = Field(min_length=1)
     data: Data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cloud_worker.models.card import Preprocessing
+from cloud_worker.models.fusion import Fusion
 from cloud_worker.models.registry import architecture, build_network
 from cloud_worker.preprocess import normalise
 from training.augment import augment, cut_part
@@ -66,16 +67,18 @@ def run_stages(
     *,
     resume: bool,
     tell: Callable[[Progress], None],
+    initial: Mapping[str, torch.Tensor] | None = None,
 ) -> nn.Module:
     """Train through all stages and return the network with the recipe's classes.
 
     Each stage starts from the trunk of the one before; `lesson_of` is asked for its data when it
-    begins. The checkpoint is replaced after every epoch.
+    begins. The checkpoint is replaced after every epoch. With `initial` tensors the first stage
+    starts from them, and a fusion learns its head only, as in its paper.
     """
     torch.manual_seed(recipe.seed)
     signature = recipe.model_dump_json()
     saved = _load_checkpoint(checkpoint, signature) if resume and checkpoint.is_file() else None
-    trunk: dict[str, torch.Tensor] = saved["trunk"] if saved else {}
+    trunk: dict[str, torch.Tensor] = saved["trunk"] if saved else dict(initial or {})
     network: nn.Module | None = None
     for number, stage in enumerate(recipe.stages):
         if saved is not None and number < saved["stage"]:
@@ -90,6 +93,8 @@ def run_stages(
         network.load_state_dict(
             {**network.state_dict(), **_without_head(trunk, head, network)}, strict=True
         )
+        if initial and isinstance(network, Fusion):
+            network.freeze_trunks()
         start = 0
         run = _StageRun(network, lesson, recipe, preprocessing, number=number)
         if saved is not None and number == saved["stage"]:
@@ -295,5 +300,15 @@ def _learned_so_far(signature: str, stage: int) -> dict[str, Any]:
     """What of a recipe the weights depend on after this stage: later stages may still change."""
     recipe: dict[str, Any] = json.loads(signature)
     recipe["stages"] = recipe["stages"][: stage + 1]
-    kept = ("architecture", "seed", "classes", "input", "split", "stages", "augmentation")
+    recipe.setdefault("initial_weights", "random")
+    kept = (
+        "architecture",
+        "initial_weights",
+        "seed",
+        "classes",
+        "input",
+        "split",
+        "stages",
+        "augmentation",
+    )
     return {key: recipe[key] for key in kept}

@@ -19,7 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a folder per class, a CSV manifest, or '{SIMULATED}' to render by the recipe",
     )
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--arch", help="a name that `hemowire models` lists (default: the recipe's)")
+    parser.add_argument(
+        "--arch", help="a name that `hemowire models` lists (default: the recipe's)"
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="where the weights start: a file, 'imagenet' (by torchvision; random without a "
+        "network) or 'random' (default: the recipe's)",
+    )
     parser.add_argument("--epochs", type=int, help="epochs of the recipe's last stage")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch")
 
@@ -28,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; 2 where recipe, options or data are wrong."""
     from cloud_worker.models.registry import UnknownArchitectureError, architecture
     from training.data import DataError
+    from training.initial_weights import WeightsError
     from training.recipe import RecipeError, load_recipe
     from training.stages import ResumeError
 
@@ -35,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         recipe = load_recipe(args.recipe)
         if args.arch:
             recipe = recipe.model_copy(update={"architecture": architecture(args.arch).name})
+        if args.weights:
+            recipe = recipe.model_copy(update={"initial_weights": args.weights})
         if args.epochs is not None:
             if args.epochs < 1:
                 raise RecipeError(f"--epochs {args.epochs}: at least 1")
@@ -42,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         from training.session import train
 
         train(recipe, args.data, args.out, command=_command(args), resume=args.resume)
-    except (RecipeError, DataError, ResumeError, UnknownArchitectureError) as error:
+    except (RecipeError, DataError, ResumeError, WeightsError, UnknownArchitectureError) as error:
         for line in str(error).splitlines():
             print(f"hemowire train: {line}", file=sys.stderr)
         return 2
@@ -54,5 +65,6 @@ def _command(args: argparse.Namespace) -> str:
     words = ["hemowire", "train", "--recipe", Path(args.recipe).stem]
     words += ["--data", args.data if args.data == SIMULATED else "DIR", "--out", "BUNDLE"]
     words += ["--arch", args.arch] if args.arch else []
+    words += ["--weights", Path(args.weights).name] if args.weights else []
     words += ["--epochs", str(args.epochs)] if args.epochs else []
     return shlex.join(words)
