@@ -1,0 +1,1 @@
+"""The papers' printed confusion matrices and figures as data files; what they say is checked elsewhere."""
