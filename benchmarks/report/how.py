@@ -1,4 +1,4 @@
-"""How a benchmark was measured: the exact command, machine, engine and links as found, repetitions, the scenario as run."""
+"""How a benchmark was measured: the exact command, machine, engine, links, repetitions, the scenario as run."""
 
 from __future__ import annotations
 

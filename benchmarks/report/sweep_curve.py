@@ -47,7 +47,7 @@ def _draw(svg: Element, width: int, sweep: Sweep, alone: tuple[float, str] | Non
     upper = _TOP + _UPPER
     lower_top = upper + _GAP
     bottom = lower_top + _LOWER
-    x = Scale(0.0, max(p.offered_per_s for p in points) * 1.04, 54.0, width - 36.0)
+    x = Scale(0.0, (max(p.offered_per_s for p in points) or 1.0) * 1.04, 54.0, width - 36.0)
     rates = [p.achieved_per_s for p in points] + ([alone[0]] if alone else [])
     rate_y = fit([*rates, *(p.offered_per_s for p in points)], upper, _TOP, may_log=False)
     ms_y = fit([ms for p in points for ms in (p.p50_ms, p.p95_ms, p.p99_ms)], bottom, lower_top)

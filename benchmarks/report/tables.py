@@ -167,7 +167,7 @@ def repetitions_table(document: Document) -> Element:
     """Each repetition by itself."""
     rows = []
     for one in document.repetitions:
-        total = one.hemowire.totals[0] if one.hemowire.totals else None
+        total = next((total for total in one.hemowire.totals[:1] if total.count), None)
         counts = one.counts
         rows.append(
             [

@@ -87,6 +87,57 @@ def test_a_part_that_was_not_measured_is_left_out(part: str) -> None:
         assert title in read_page(make_page(_example())).text()
 
 
+def _nothing_came_through() -> Document:
+    """Everything was tried and no image arrived: zeros where figures would be."""
+    document = _example()
+
+    def emptied(path: PathResult) -> PathResult:
+        gone = {"count": 0, "curve": (), "hdr": "", "error_ms": 0.0}
+        gone |= dict.fromkeys(("min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms"), 0.0)
+        gone |= {"p999_ms": 0.0, "max_ms": 0.0}
+        late = {"completed": 0, "p50_ms": None, "max_ms": None}
+        return path.model_copy(
+            update={
+                "totals": tuple(one.model_copy(update=gone) for one in path.totals),
+                "stages": tuple(one.model_copy(update=gone) for one in path.stages),
+                "over_time": tuple(one.model_copy(update=late) for one in path.over_time),
+                "completed": 0, "images_per_s": 0.0, "bytes_per_s": 0.0,
+            }
+        )  # fmt: skip
+
+    assert document.sweep is not None
+    zeros = dict.fromkeys(("offered_per_s", "achieved_per_s", "p50_ms", "p95_ms", "p99_ms"), 0.0)
+    points = tuple(
+        one.model_copy(update={**zeros, "is_held": False}) for one in document.sweep.points
+    )
+    sweep = document.sweep.model_copy(
+        update={"points": points, "knee_per_s": None, "knee_text": "not even 0 images/s were held"}
+    )
+    repetitions = tuple(
+        one.model_copy(update={"hemowire": emptied(one.hemowire)}) for one in document.repetitions
+    )
+    unknown = document.verdicts[0].model_copy(
+        update={"measured": None, "per_repetition": (), "passed": None, "note": "no figure"}
+    )
+    return document.model_copy(
+        update={
+            "together": emptied(document.together), "repetitions": repetitions, "sweep": sweep,
+            "baselines_together": tuple(emptied(one) for one in document.baselines_together),
+            "verdicts": (unknown,), "limits": (),
+        }
+    )  # fmt: skip
+
+
+def test_a_run_in_which_nothing_came_through_says_so() -> None:
+    page = read_page(make_page(_nothing_came_through()))
+    assert "No image of the measured phase came through" in page.text()
+    assert "1 of 1 targets not measured" in page.text()
+    assert "How many waited how long" not in page.text()
+    assert "nan" not in make_page(_nothing_came_through())
+    missing = next(p for p in page.find("svg", "wide") if list(p.find("rect", "missing")))
+    assert len(list(missing.find("rect", "missing"))) == 13
+
+
 @pytest.mark.parametrize("document", [_example(), _bare(), *(d for d, _ in _ABSENT.values())])
 def test_the_page_needs_nothing_from_outside(document: Document) -> None:
     text = make_page(document)
