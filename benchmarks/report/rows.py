@@ -64,9 +64,10 @@ def draw_rows(
             *(text(x, top - 14, head, "head", "end") for x, head in zip(ends, heads, strict=False)),
         )
     y = top
+    texts = []
     for row in rows:
         y += gap if row.is_whole else 0
-        _draw_row(svg, width, row, scale, y)
+        texts.append(_draw_row(svg, width, row, scale, y))
         y += row_px
     for number, mark in enumerate(marks):
         x = scale.at(mark.at)
@@ -75,24 +76,27 @@ def draw_rows(
         add(svg, line(x, up - 10, x, bottom, "limit"))
         anchor, away = ("start", 6.0) if fits else ("end", -6.0)
         add(svg, text(x + away, up, mark.words, "limit-text", anchor))
+    add(svg, *texts)  # last, so that no line runs through a figure
     return bottom + _BOTTOM
 
 
-def _draw_row(svg: Element, width: int, row: Row, scale: Scale, y: float) -> None:
+def _draw_row(svg: Element, width: int, row: Row, scale: Scale, y: float) -> Element:
+    """Draws the bar; its name and figures are for the caller to add above everything else."""
     is_wide = width == WIDE
     bar_y, bar_px = (y + 4, 15.0) if is_wide else (y + 18, 12.0)
     start = scale.at(row.start)
     end = scale.at(row.start + row.length)
-    group = tag("g", class_="row whole" if row.is_whole else "row")
+    group = tag("g")
+    texts = tag("g", class_="row whole" if row.is_whole else "row")
     value, tail = _figure(row.length), "" if row.whisker is None else _figure(row.whisker)
     if is_wide:
-        add(group, text(scale.start_px - 12, bar_y + 12, row.name, "name", "end"))
-        add(group, text(scale.end_px + 68, bar_y + 12, value, "value", "end"))
-        add(group, text(width - 2, bar_y + 12, tail, "quiet", "end"))
+        add(texts, text(scale.start_px - 12, bar_y + 12, row.name, "name", "end"))
+        add(texts, text(scale.end_px + 68, bar_y + 12, value, "value", "end"))
+        add(texts, text(width - 2, bar_y + 12, tail, "quiet", "end"))
     else:
-        add(group, text(scale.start_px, bar_y - 5, row.name, "name"))
+        add(texts, text(scale.start_px, bar_y - 5, row.name, "name"))
         shown = value + (f"  (p95 {tail})" if tail else "")
-        add(group, text(scale.end_px, bar_y - 5, shown, "value", "end"))
+        add(texts, text(scale.end_px, bar_y - 5, shown, "value", "end"))
     add(group, box(start, bar_y, end - start, bar_px, f"bar {row.kind}"))
     middle = bar_y + bar_px / 2
     if row.whisker is not None and row.whisker > row.length:
@@ -104,6 +108,7 @@ def _draw_row(svg: Element, width: int, row: Row, scale: Scale, y: float) -> Non
         high = scale.at(row.start + row.length + row.error)
         add(group, box(low, bar_y - 2, high - low, bar_px + 4, "error"))
     add(svg, group)
+    return texts
 
 
 def _figure(value: float) -> str:

@@ -88,7 +88,7 @@ def where_the_time_went(document: Document, chain: Chain) -> str:
     total = path.totals[0]
     said = (
         f"From {span_words(total.name)}, half of the images took at most {ms_text(total.p50_ms)} ms, "
-        f"99 of 100 at most {ms_text(total.p99_ms)} ms."
+        f"{slowest_words(total)} at most {ms_text(slowest_ms(total))} ms."
     )
     longest = sorted((link for link in chain.links if link.is_on_way), key=lambda one: -one.p50_ms)
     named = [
@@ -113,6 +113,16 @@ class Answer:
 
     sentence: str
     compared: tuple[Compared, ...]
+
+
+def slowest_words(total: Latency) -> str:
+    """Which percentile of this distribution may be told: so few images have no 99th."""
+    return "99 of 100" if total.count >= 100 else f"the slowest of {total.count}"
+
+
+def slowest_ms(total: Latency) -> float:
+    """The figure for it."""
+    return total.p99_ms if total.count >= 100 else total.max_ms
 
 
 def was_it_faster(document: Document) -> tuple[Answer, ...]:

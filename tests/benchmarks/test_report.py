@@ -320,6 +320,17 @@ def test_every_report_says_research_use_only_and_synthetic() -> None:
         assert "synthetic" in page
 
 
+def test_a_percentile_is_told_only_of_enough_images() -> None:
+    document = _example()
+    total = document.together.totals[0]
+    assert total.count == 195
+    assert "99 of 100 at most" in read_page(make_page(document)).text()
+    few = total.model_copy(update={"count": 22, "max_ms": 6543.0})
+    page = read_page(make_page(_of_path(totals=(few,)))).text()
+    assert "99 of 100" not in page
+    assert "the slowest of 22 at most 6,543 ms" in page
+
+
 def test_a_busy_machine_is_said() -> None:
     assert "Other programs" not in read_page(make_page(_of_path(others_cpu_percent=3.0))).text()
     page = read_page(make_page(_of_path(others_cpu_percent=130.0))).text()
