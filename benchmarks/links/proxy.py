@@ -38,14 +38,18 @@ class _Serialiser:
     """One direction of the link, shared by all its connections."""
 
     def __init__(self, way: Direction, profile: LinkProfile) -> None:
-        self._byte_s = 0.0 if way.rate_bit_per_s is None else 8 / way.rate_bit_per_s
-        self._delay_s = way.delay_ms / 1000
-        self._segment = profile.mtu_bytes - HEADER_BYTES
-        self._queue_s = profile.queue_ms / 1000
         self._free_at = 0.0
         self.wire_bytes = 0
         self.is_up = asyncio.Event()
         self.is_up.set()
+        self.shape(way, profile)
+
+    def shape(self, way: Direction, profile: LinkProfile) -> None:
+        """From the next block on; what is under way keeps the time that it was given."""
+        self._byte_s = 0.0 if way.rate_bit_per_s is None else 8 / way.rate_bit_per_s
+        self._delay_s = way.delay_ms / 1000
+        self._segment = profile.mtu_bytes - HEADER_BYTES
+        self._queue_s = profile.queue_ms / 1000
         block = _LARGEST_BLOCK_BYTES if not self._byte_s else int(_BLOCK_S / self._byte_s)
         self.block_bytes = min(max(block, self._segment), _LARGEST_BLOCK_BYTES)
 
@@ -132,6 +136,11 @@ class ProxyLink:
         """Everything passes again, first what waited."""
         self._call(self._set_up(Way.BOTH, is_up=True))
 
+    def reshape(self, profile: LinkProfile) -> None:
+        """From now on rates and delays are those of another profile; its outages are not followed."""
+        self._profile = profile
+        self._call(self._reshape(profile))
+
     # --- life, for open_proxy -----------------------------------------------------------------
 
     def open(self, target: Address, *, check: bool) -> None:
@@ -195,6 +204,10 @@ class ProxyLink:
                     serialiser.is_up.set()
                 else:
                     serialiser.is_up.clear()
+
+    async def _reshape(self, profile: LinkProfile) -> None:
+        self._up.shape(profile.up, profile)
+        self._down.shape(profile.down, profile)
 
     async def _follow_outages(self) -> None:
         outages = self._profile.outages

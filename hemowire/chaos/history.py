@@ -43,7 +43,8 @@ class Begin(_Event):
     faults: int
     devices: tuple[str, ...]
     workers: int
-    versions: str = ""
+    #: Kinds of faults that this machine cannot do, and why.
+    left_out: tuple[str, ...] = ()
 
 
 class Capture(_Event):

@@ -6,26 +6,38 @@ Faults of different targets overlap; those of one target wait for each other.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
+from random import Random
+from typing import Final
 
 from benchmarks.links.link import Way
 from hemowire.chaos.history import Fault, History, Kind
 from hemowire.chaos.plant import Plant
-from hemowire.chaos.schedule import FaultKind, PlannedFault
+from hemowire.chaos.schedule import RECORDS, FaultKind, PlannedFault
 from service_runtime.boot import monotonic_s
 
 _CUTS = {FaultKind.CUT: Way.BOTH, FaultKind.CUT_UP: Way.UP, FaultKind.CUT_DOWN: Way.DOWN}
+_HOUR_S: Final = 3600
+_STEP_S: Final = 15.0
+#: Messages are heard for at least this long.
+_LISTEN_S: Final = 3.0
+#: The records store is backed up after this many faults: a restore takes some of them back.
+_BACKUP_EVERY: Final = 8
 
 
 class Nemesis:
     """Follows one plan; `done` counts the faults that are over."""
 
-    def __init__(self, plant: Plant, plan: Sequence[PlannedFault], history: History) -> None:
+    def __init__(
+        self, plant: Plant, plan: Sequence[PlannedFault], history: History, random: Random
+    ) -> None:
         self.done = 0
-        self.running: dict[int, PlannedFault] = {}
         self._plant = plant
         self._plan = plan
         self._history = history
+        self._random = random
         self._locks = {planned.target: asyncio.Lock() for planned in plan}
 
     async def run(self) -> None:
@@ -38,16 +50,22 @@ class Nemesis:
 
     async def _do(self, planned: PlannedFault) -> None:
         async with self._locks[planned.target]:
-            self.running[planned.number] = planned
             self._write(planned, Kind.INVOKE, f"{planned.lasts_s:g} s")
             try:
                 detail = await self._strike(planned)
-            except (OSError, TimeoutError) as error:
+            except (OSError, sqlite3.Error) as error:
                 self._write(planned, Kind.FAIL, f"{type(error).__name__}: {error}")
             else:
                 self._write(planned, Kind.OK, detail)
-            del self.running[planned.number]
             self.done += 1
+        if self.done % _BACKUP_EVERY == 0:
+            await self._back_up()
+
+    async def _back_up(self) -> None:
+        """Between two restores, and again later where the store cannot be read just now."""
+        async with self._locks.setdefault(RECORDS, asyncio.Lock()):
+            with suppress(sqlite3.Error):
+                await asyncio.to_thread(self._plant.back_up)
 
     async def _strike(self, planned: PlannedFault) -> str:
         plant, target, lasts_s = self._plant, planned.target, planned.lasts_s
@@ -62,6 +80,14 @@ class Nemesis:
                 return f"exit code {await plant.restart(target)}"
             case FaultKind.FREEZE:
                 await plant.freeze(target, lasts_s)
+            case FaultKind.KILL_AT_STEP | FaultKind.FREEZE_AT_STEP:
+                assert planned.step is not None
+                device = await plant.wire.step(planned.step, target, _STEP_S)
+                if planned.kind is FaultKind.KILL_AT_STEP:
+                    await plant.kill(target)
+                else:
+                    await plant.freeze(target, lasts_s)
+                return f"of a transfer of {device}" if device else "no such step came: at any time"
             case FaultKind.CUT | FaultKind.CUT_UP | FaultKind.CUT_DOWN:
                 link = plant.links[target]
                 await asyncio.to_thread(link.cut, _CUTS[planned.kind])
@@ -69,6 +95,27 @@ class Nemesis:
                     await asyncio.sleep(lasts_s)
                 finally:
                     await asyncio.to_thread(link.restore)
+            case FaultKind.SLOW:
+                await plant.slow(target, lasts_s)
+            case FaultKind.DISK_FULL:
+                return f"{await plant.fill(target, lasts_s)} bytes taken"
+            case FaultKind.CLOCK:
+                ahead_s = self._random.choice((-_HOUR_S, _HOUR_S))
+                await plant.wrong_clock(target, ahead_s, lasts_s)
+                return f"{ahead_s:+d} s"
+            case FaultKind.SPOIL:
+                assert planned.spoil is not None
+                count = await plant.wire.spoil(planned.spoil, max(lasts_s, _LISTEN_S), self._random)
+                return f"{count} messages"
+            case FaultKind.TWIN:
+                return await plant.twin(target)
+            case FaultKind.SAME_OUTBOX:
+                return await plant.second_on_outbox(target)
+            case FaultKind.BACKUP:
+                await plant.restore()
+            case FaultKind.ROT:
+                image_id = await plant.rot(target, self._random)
+                return f"image {image_id[-6:]}" if image_id else "no image waited"
         return ""
 
     def _write(self, planned: PlannedFault, kind: Kind, detail: str) -> None:
@@ -76,7 +123,7 @@ class Nemesis:
             Fault(
                 kind=kind,
                 number=planned.number,
-                fault=planned.kind.value,
+                fault=planned.words,
                 target=planned.target,
                 detail=detail,
             )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
+import sqlite3
+import subprocess
+import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,10 +23,14 @@ from benchmarks.links.proxy import ProxyLink, open_proxy
 from broker_config.local import RECORDS, WORKER, LocalBroker, edge_username
 from broker_config.locate import require_mosquitto
 from cloud_worker.models.bundle import default_bundle
+from hemowire.chaos.disks import empty, fill, rot, small_disk
 from hemowire.chaos.pictures import UM_PER_PX
-from hemowire.chaos.schedule import BROKER
-from hemowire.demo.processes import Program, Programs
+from hemowire.chaos.schedule import BROKER, Targets
+from hemowire.chaos.wall_clock import WallClock
+from hemowire.chaos.wire import Wire
+from hemowire.demo.processes import Program, Programs, ends_with_us
 from hemowire.demo.toml_text import Value, toml_text
+from service_runtime.boot import monotonic_s
 
 SITE: Final = "lab"
 RECORDS_PROGRAM: Final = "records"
@@ -44,8 +53,21 @@ _BRISK: Final[dict[str, Value]] = {
     "backoff_first_s": 1.0,
     "backoff_max_s": 5.0,
 }
+#: So slow that a field takes seconds, and the worst that a device's timers are made for.
+_SLOW_LINK = LinkProfile(
+    name="chaos-slow",
+    title="256 kbit/s, 150 ms each way",
+    up=Direction(rate_bit_per_s=256e3, delay_ms=150),
+    down=Direction(rate_bit_per_s=256e3, delay_ms=150),
+)
+#: Room for what is captured while nothing can be recorded, and for the day's recorded bytes.
+_DEVICE_DISK_MB: Final = 64
+_ARCHIVE_DISK_MB: Final = 384
+_ARCHIVE: Final = "archive"
 _NO_LIMIT: Final = 1 << 30
 _START_S: Final = 30.0
+_TWIN_S: Final = 40.0
+_ROT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,9 @@ class Size:
     workers: int
     #: Shorter timers on the devices, for short runs.
     is_brisk: bool
+    #: Small disks that can be filled, and wall clocks that can be stepped.
+    has_disks: bool
+    has_clocks: bool
 
 
 class Plant:
@@ -73,7 +98,17 @@ class Plant:
         self._expected: dict[str, int] = {}
         self._stack = ExitStack()
         self._broker = LocalBroker(folder / "broker", site=SITE, devices=self.devices)
+        self.wire = Wire(self._broker, self.devices)
+        self._tolerated: set[str] = set()
+        self._backup = folder / "records.backup"
+        self._clocks: dict[str, WallClock] = {}
         self._programs = Programs(folder, max_restarts=_NO_LIMIT, on_end=self._ended)
+
+    @property
+    def targets(self) -> Targets:
+        """Everything that can be struck."""
+        links = ["records", "workers", *self.devices]
+        return Targets(self.program_names, links, [_ARCHIVE, *self.devices])
 
     # --- names and places -----------------------------------------------------------------------
 
@@ -127,6 +162,10 @@ class Plant:
             await asyncio.to_thread(self._stack.close)
 
     async def _start(self) -> None:
+        for name in [*self.devices, _ARCHIVE] if self.size.has_disks else ():
+            self.disk(name).mkdir()
+            megabytes = _ARCHIVE_DISK_MB if name == _ARCHIVE else _DEVICE_DISK_MB
+            self._stack.enter_context(small_disk(self.disk(name), megabytes))
         for name in ("records", "workers", *self.devices):
             link = open_proxy(_LINK, "127.0.0.1", self._broker.port, check=False)
             self.links[name] = await asyncio.to_thread(self._stack.enter_context, link)
@@ -134,13 +173,19 @@ class Plant:
         config = self._broker.process.rendered.config_file
         command = [str(mosquitto.program), "-c", str(config)]
         await self._programs.start_command(BROKER, command, mosquitto.environment())
-        await self._programs.start(RECORDS_PROGRAM, "records", "--config", self._write_records())
+        await self._launch(RECORDS_PROGRAM, "records", self._write_records())
         for name in self.workers:
-            await self._programs.start(name, "worker", "--config", self._write_worker(name))
+            await self._launch(name, "worker", self._write_worker(name))
         for device in self.devices:
             self.camera_folder(device).mkdir(parents=True)
-            config_file = self._write_edge(device)
-            await self._programs.start(edge_program(device), "edge", "--config", config_file)
+            await self._launch(edge_program(device), "edge", self._write_edge(device))
+
+    async def _launch(self, name: str, command: str, config: str) -> None:
+        environment: Mapping[str, str] | None = None
+        if self.size.has_clocks:
+            self._clocks[name] = WallClock(self.folder, f"clock-{name}")
+            environment = os.environ | self._clocks[name].environment
+        await self._programs.start_command(name, _command(command, config), environment)
 
     # --- settings ---------------------------------------------------------------------------------
 
@@ -169,18 +214,20 @@ class Plant:
             },
         )
 
-    def _write_edge(self, device: str) -> str:
+    def _write_edge(
+        self, device: str, *, data_dir: Path | None = None, camera_folder: Path | None = None
+    ) -> str:
         return self._write(
-            edge_program(device),
+            edge_program(device) if data_dir is None else f"{edge_program(device)}-twin",
             {
                 "site": SITE,
                 "device": device,
-                "data_dir": self.folder / device,
+                "data_dir": data_dir or self.folder / device,
                 "um_per_px": UM_PER_PX,
                 "health_every_s": 2.0,
                 "camera": {
                     "kind": "folder",
-                    "folder": self.camera_folder(device),
+                    "folder": camera_folder or self.camera_folder(device),
                     "mode": "watch",
                     "settle_s": 0,  # files are renamed into place
                 },
@@ -231,6 +278,143 @@ class Plant:
         assert process.returncode is not None
         return process.returncode
 
+    async def wrong_clock(self, name: str, ahead_s: int, lasts_s: float) -> None:
+        """Its wall clock is so far ahead for a while."""
+        clock = self._clocks[name]
+        clock.step_to(ahead_s)
+        try:
+            await asyncio.sleep(lasts_s)
+        finally:
+            clock.step_to(0)
+
+    async def slow(self, link: str, lasts_s: float) -> None:
+        """The link is a bad one for a while."""
+        await asyncio.to_thread(self.links[link].reshape, _SLOW_LINK)
+        try:
+            await asyncio.sleep(lasts_s)
+        finally:
+            await asyncio.to_thread(self.links[link].reshape, _LINK)
+
+    def disk(self, name: str) -> Path:
+        """The folder of a device, or the archive's."""
+        return self.archive if name == _ARCHIVE else self.folder / name
+
+    async def fill(self, name: str, lasts_s: float) -> int:
+        """Its disk is full for a while; returns the bytes that were taken."""
+        try:
+            taken = await asyncio.to_thread(fill, self.disk(name))
+            await asyncio.sleep(lasts_s)
+            return taken
+        finally:
+            await asyncio.to_thread(empty, self.disk(name))
+
+    async def rot(self, program: str, random: Random) -> str:
+        """One bit of a file that waits in its outbox; "" where none waited for a while."""
+        until_s = monotonic_s() + _ROT_S
+        while monotonic_s() < until_s:
+            found = await asyncio.to_thread(rot, self.outbox(_device_of(program)), random)
+            if found:
+                return found
+            await asyncio.sleep(0.01)
+        return ""
+
+    async def twin(self, name: str) -> str:
+        """A second agent with its name on an outbox of its own: one of the two must go, and say why.
+
+        Returns what it said. The name's own agent runs again at the end; the second captures nothing.
+        """
+        device = _device_of(name)
+        program = self._program(name)
+        process = await self._running(program)
+        folder = self.folder / f"{device}-twin"
+        (folder / "camera").mkdir(parents=True, exist_ok=True)
+        config = self._write_edge(device, data_dir=folder, camera_folder=folder / "camera")
+        program.may_start.clear()
+        self._tolerated.add(name)
+        second = await self._second(config, folder / "twin.log")
+        try:
+            ended = {asyncio.ensure_future(process.wait()), asyncio.ensure_future(second.wait())}
+            done, left = await asyncio.wait(
+                ended, timeout=_TWIN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in left:
+                task.cancel()
+            if not done:
+                raise TimeoutError(f"two agents named {device} ran for {_TWIN_S:g} s")
+        finally:
+            if second.returncode is None:
+                second.terminate()
+            await second.wait()
+            program.may_start.set()
+            self._tolerated.discard(name)
+        if process.returncode is None:
+            return f"the second ended with {second.returncode}: {_last_line(folder / 'twin.log')}"
+        await self._started_again(program, process)
+        return f"the first ended with {process.returncode}: {_last_line(program.log)}"
+
+    async def second_on_outbox(self, name: str) -> str:
+        """A second agent with its settings; raises OSError where it is not refused. Returns its words."""
+        await self._running(self._program(name))
+        log = self.folder / f"{name}-second.log"
+        second = await self._second(str(self.folder / f"{name}.toml"), log)
+        try:
+            async with asyncio.timeout(_TWIN_S):
+                code = await second.wait()
+        finally:
+            if second.returncode is None:
+                second.kill()
+        if code == 0 or "another agent has this outbox open" not in log.read_text():
+            raise OSError(f"ended with {code}: {_last_line(log)}")
+        return f"refused with {code}: {_last_line(log)}"
+
+    async def _second(self, config: str, log: Path) -> Process:
+        with log.open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                *ends_with_us(),
+                *_command("edge", config),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def back_up(self) -> None:
+        """Copies the records store while it is in use, as a lab's backup does."""
+        fresh = self._backup.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        source = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=10)
+        target = sqlite3.connect(fresh)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+        fresh.replace(self._backup)
+
+    async def restore(self) -> None:
+        """The records store comes back as it was at the last backup, and is told so."""
+        program = self._program(RECORDS_PROGRAM)
+        await self._running(program)
+        await self._programs.stop(RECORDS_PROGRAM)
+        try:
+            for ending in ("", "-wal", "-shm"):
+                self.database.with_name(f"{self.database.name}{ending}").unlink(missing_ok=True)
+            shutil.copyfile(self._backup, self.database)
+            command = [sys.executable, "-m", "hemowire", "records", "new-store-id"]
+            said = await asyncio.to_thread(
+                subprocess.run,
+                [*command, "--config", str(self.records_config)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if said.returncode != 0:
+                raise OSError(said.stderr.strip())
+        finally:
+            await self._programs.start_command(
+                RECORDS_PROGRAM, program.command, program.environment
+            )
+
     async def freeze(self, name: str, lasts_s: float) -> None:
         """SIGSTOP, and SIGCONT after a while."""
         process = await self._running(self._program(name))
@@ -262,13 +446,29 @@ class Plant:
                     return process
                 await asyncio.sleep(0.02)
 
-    def _ended(self, name: str, code: int) -> None:
+    def _ended(self, name: str, code: int) -> bool:
+        if name in self._tolerated:
+            return True
         if self._expected.get(name, 0) > 0:
             self._expected[name] -= 1
         else:
             self._on_death(name, code)
+        return False
 
 
 def edge_program(device: str) -> str:
     """The program's name of a device."""
     return f"edge-{device}"
+
+
+def _device_of(program: str) -> str:
+    return program.removeprefix("edge-")
+
+
+def _command(program: str, config: str) -> list[str]:
+    return [sys.executable, "-m", "hemowire", program, "--config", config]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.console import Console
 from broker_config.locate import MosquittoMissingError
 from cloud_worker.models.bundle import NoSuchBundleError
 from hemowire.chaos.checker import Verdict, Wrong, check
+from hemowire.chaos.disks import why_no_disk
 from hemowire.chaos.history import (
     Begin,
     Ended,
@@ -29,8 +31,9 @@ from hemowire.chaos.nemesis import Nemesis
 from hemowire.chaos.pictures import draw_pictures
 from hemowire.chaos.plant import Plant, Size
 from hemowire.chaos.readings import read_archive, read_as_operator, read_outbox, read_records
-from hemowire.chaos.schedule import Pace, plan_faults
+from hemowire.chaos.schedule import FaultKind, Pace, plan_faults
 from hemowire.chaos.screen import Screen
+from hemowire.chaos.wall_clock import why_no_clock
 from hemowire.chaos.workload import Workload
 from hemowire.demo.processes import ProgramFailedError
 from service_runtime.boot import monotonic_s
@@ -62,7 +65,7 @@ class ChaosOptions:
 
 def run_chaos(options: ChaosOptions) -> int:
     """0 where the promise held, 1 where it did not, 2 where the run could not be made."""
-    configure_logging("warning")
+    configure_logging("error")  # each program keeps its own log
     folder = options.folder or _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -94,14 +97,22 @@ def judge_again(file: Path, json_file: Path | None) -> int:
 
 
 async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[Verdict, float]:
-    size = Size(options.devices, options.workers, options.is_brisk)
+    missing = {FaultKind.DISK_FULL: why_no_disk(folder), FaultKind.CLOCK: why_no_clock()}
+    left_out = {kind: why for kind, why in missing.items() if why}
+    for kind, why in left_out.items():
+        console.print(f"left out: {kind}: {why}", highlight=False, soft_wrap=True)
+    size = Size(
+        options.devices,
+        options.workers,
+        options.is_brisk,
+        has_disks=FaultKind.DISK_FULL not in left_out,
+        has_clocks=FaultKind.CLOCK not in left_out,
+    )
     with History(folder / "history.jsonl", monotonic_s) as history, stop_on_signals() as stop:
         plant = Plant(folder, size, lambda name, code: history.add(Ended(program=name, code=code)))
-        plan = plan_faults(
-            options.seed, options.faults, plant.program_names,
-            ["records", "workers", *plant.devices], options.pace,
-        )  # fmt: skip
-        nemesis = Nemesis(plant, plan, history)
+        kinds = [kind for kind in FaultKind if kind not in left_out]
+        plan = plan_faults(options.seed, options.faults, plant.targets, options.pace, kinds)
+        nemesis = Nemesis(plant, plan, history, Random(options.seed))
         workload = Workload(plant, history)
         screen = Screen(
             console, history, workload.seen, images=options.images, faults=options.faults
@@ -113,6 +124,7 @@ async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[V
                 faults=options.faults,
                 devices=tuple(plant.devices),
                 workers=options.workers,
+                left_out=tuple(f"{kind}: {why}" for kind, why in left_out.items()),
             )
         )
         try:
@@ -152,8 +164,10 @@ async def _strike_and_settle(
         workload.give_one(next(pictures), plant.devices[0])
         await _until(lambda: bool(workload.seen.recorded), _FIRST_RECORD_S)
         screen.note = "faults"
+        await asyncio.to_thread(plant.back_up)
         giving = asyncio.create_task(workload.give(pictures, every_s))
-        await nemesis.run()
+        async with plant.wire.open():
+            await nemesis.run()
         await giving
         screen.note = "waiting until every image is recorded"
         await _until(lambda: workload.seen.is_settled, options.settle_s)

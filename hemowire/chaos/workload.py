@@ -78,10 +78,9 @@ class Workload:
             found = read_records(self._plant.database)
         except sqlite3.Error:
             return
+        recorded = {(image.device, image.image_id): image.outcome for image in found.images}
         for image in found.images:
-            key = (image.device, image.image_id)
-            if key not in self.seen.recorded:
-                self.seen.recorded[key] = image.outcome
+            if (image.device, image.image_id) not in self.seen.recorded:
                 self._history.add(
                     Record(
                         kind=Kind.OK,
@@ -90,6 +89,7 @@ class Workload:
                         outcome=image.outcome,
                     )
                 )
+        self.seen.recorded = recorded  # fewer than before where a backup was restored
 
     def close(self) -> None:
         """What has not ended by now ended in a way that nobody knows."""

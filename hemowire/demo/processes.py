@@ -46,7 +46,8 @@ class Program:
 class Programs:
     """All processes of one demo; `folder/pids` holds one file per program with its process id.
 
-    `on_end` hears the name and the exit code of each program that ends while nobody stops it.
+    `on_end` hears the name and the exit code of each program that ends while nobody stops it, and
+    says whether that was wanted: then it is started again whatever the code.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Programs:
         folder: Path,
         *,
         max_restarts: int = MAX_RESTARTS,
-        on_end: Callable[[str, int], None] = lambda name, code: None,
+        on_end: Callable[[str, int], bool] = lambda name, code: False,
     ) -> None:
         self._max_restarts = max_restarts
         self._on_end = on_end
@@ -117,7 +118,7 @@ class Programs:
     async def _spawn(self, program: Program) -> None:
         with program.log.open("ab") as log:
             program.process = await asyncio.create_subprocess_exec(
-                *_ends_with_us(),
+                *ends_with_us(),
                 *program.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -136,11 +137,11 @@ class Programs:
             code = await program.process.wait()
             if program.stopping:
                 return
-            self._on_end(program.name, code)
-            if code == 0:
+            is_wanted = self._on_end(program.name, code)
+            if code == 0 and not is_wanted:
                 program.finished = True
                 return
-            if code in FATAL_EXITS or program.restarts >= self._max_restarts:
+            if (code in FATAL_EXITS and not is_wanted) or program.restarts >= self._max_restarts:
                 if not self.failed.done():
                     self.failed.set_exception(
                         ProgramFailedError(
@@ -156,7 +157,7 @@ class Programs:
             await self._spawn(program)
 
 
-def _ends_with_us() -> list[str]:
+def ends_with_us() -> list[str]:
     """A prefix (util-linux) that ends the program when this process is killed; nothing elsewhere."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []

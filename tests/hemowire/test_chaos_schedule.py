@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from hemowire.chaos.pictures import Look, draw_pictures
-from hemowire.chaos.schedule import FaultKind, Pace, plan_faults
+from hemowire.chaos.schedule import FaultKind, Pace, PlannedFault, Spoil, Step, Targets, plan_faults
 
 PROGRAMS = ["broker", "records", "worker-1", "worker-2", "edge-scope-1", "edge-scope-2"]
 LINKS = ["records", "workers", "scope-1", "scope-2"]
+TARGETS = Targets(PROGRAMS, LINKS, ["archive", "scope-1", "scope-2"])
 PACE = Pace(every_s=2.0, longest_s=8.0)
 
 
+def plan(seed: int, count: int) -> tuple[PlannedFault, ...]:
+    return plan_faults(seed, count, TARGETS, PACE)
+
+
 def test_a_seed_names_one_plan() -> None:
-    assert plan_faults(7, 50, PROGRAMS, LINKS, PACE) == plan_faults(7, 50, PROGRAMS, LINKS, PACE)
-    assert plan_faults(7, 50, PROGRAMS, LINKS, PACE) != plan_faults(8, 50, PROGRAMS, LINKS, PACE)
+    assert plan(7, 50) == plan(7, 50)
+    assert plan(7, 50) != plan(8, 50)
 
 
 def test_every_kind_comes_before_one_comes_again_and_nothing_is_spared() -> None:
-    plan = plan_faults(3, 400, PROGRAMS, LINKS, PACE)
-    kinds = len(FaultKind)
-    assert {fault.kind for fault in plan[:kinds]} == set(FaultKind)
-    killed = {fault.target for fault in plan if fault.kind is FaultKind.KILL}
+    faults = plan(3, 1500)
+    assert {fault.kind for fault in faults[: len(FaultKind)]} == set(FaultKind)
+    killed = {fault.target for fault in faults if fault.kind is FaultKind.KILL}
     assert killed == set(PROGRAMS)
-    assert {fault.target for fault in plan if fault.kind is FaultKind.CUT} == set(LINKS)
-    assert all(0 < fault.lasts_s <= PACE.longest_s for fault in plan)
-    assert [fault.at_s for fault in plan] == sorted(fault.at_s for fault in plan)
+    assert {fault.target for fault in faults if fault.kind is FaultKind.CUT} == set(LINKS)
+    assert {fault.step for fault in faults} == {None, *Step}
+    assert {fault.spoil for fault in faults} == {None, *Spoil}
+    assert all(0 < fault.lasts_s <= PACE.longest_s for fault in faults)
+    assert [fault.at_s for fault in faults] == sorted(fault.at_s for fault in faults)
+
+
+def test_a_kind_that_cannot_be_done_is_left_out() -> None:
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.DISK_FULL]
+    faults = plan_faults(3, 100, Targets(PROGRAMS, LINKS, []), PACE, kinds)
+    assert {fault.kind for fault in faults} == set(kinds)
 
 
 def test_no_two_pictures_are_alike_and_a_seed_names_them() -> None:

@@ -1,14 +1,13 @@
 """Programs as if on machines of their own: a boot id, a monotonic clock and a wall clock that are not this one's.
 
 A time namespace shifts the monotonic clock and a mount namespace hides the boot id; both need root.
-The wall clock is stepped for all at once, by a library that any user may load.
+The wall clock is stepped for all at once, by `hemowire.chaos.wall_clock`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import sys
 import uuid
@@ -21,7 +20,6 @@ from broker_config.local import LocalBroker
 from hemowire.demo.toml_text import Value, toml_text
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = Path(__file__).with_name("stepped_clock.c")
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _ENTER = f'mount --bind "$0" {_BOOT_ID} && exec "$@"'
 
@@ -61,29 +59,6 @@ def can_be_elsewhere(folder: Path) -> bool:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
-
-
-class WallClock:
-    """The wall time of all programs that are started with its environment."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "wall-clock-step"
-        self.step_to(0)
-        library = folder / "stepped_clock.so"
-        compiler = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library)]
-        subprocess.run([*compiler, str(SOURCE)], check=True)
-        self.environment = {
-            "LD_PRELOAD": str(library),
-            "HEMOWIRE_TEST_CLOCK_STEP": str(self._file),
-        }
-
-    def step_to(self, ahead_s: int) -> None:
-        """So many seconds ahead from now on; in place, as the programs have it mapped."""
-        file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(file, struct.pack("=q", ahead_s * 1_000_000_000), 0)
-        finally:
-            os.close(file)
 
 
 class Lab:

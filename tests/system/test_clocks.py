@@ -23,9 +23,10 @@ import pytest
 from benchmarks.links.profile import Direction, LinkProfile
 from benchmarks.links.proxy import open_proxy
 from broker_config.local import ENGINEER, HEMATOLOGIST, RECORDS, WORKER, LocalBroker, edge_username
+from hemowire.chaos.wall_clock import WallClock
 from hemowire.demo.toml_text import Value
 from tests.dashboard.clients import TOPICS, Client, client
-from tests.system.machines import Lab, Machine, WallClock, can_be_elsewhere, elsewhere, here
+from tests.system.machines import Lab, Machine, can_be_elsewhere, elsewhere, here
 from wire_protocol.joined_trace import JoinedTrace, StageTime
 from wire_protocol.json_messages import TraceFragment
 from wire_protocol.topics import Kind
