@@ -12,6 +12,8 @@ from benchmarks.report.scales import Scale, fit
 from benchmarks.report.words import span_words
 
 _TOP, _PLOT, _GAP, _STRIP, _BOTTOM = 34.0, 210.0, 26.0, 46.0, 42.0
+#: benchmarks/load/spans.py keeps 120 slices at most.
+_LONG_S = 119.0
 _PHASES = {"warm_up": "warm-up", "cool_down": "cool-down"}
 
 
@@ -38,8 +40,7 @@ def over_time(document: Document) -> Element | None:
 
 
 def _draw(svg: Element, width: int, moments: Sequence[Moment]) -> float:
-    steps = [after.at_s - one.at_s for one, after in pairwise(moments)]
-    slice_s = min((step for step in steps if step > 0), default=1.0)
+    slice_s = _slice_s(moments)
     x = Scale(moments[0].at_s, moments[-1].at_s + slice_s, 54.0, width - 8.0)
     drawn = [ms for one in moments for ms in (one.p50_ms, one.max_ms) if ms is not None]
     y = fit(drawn, _TOP + _PLOT, _TOP)
@@ -70,6 +71,13 @@ def _draw(svg: Element, width: int, moments: Sequence[Moment]) -> float:
         add(svg, path(medians, "line s0"))
     add(svg, *(tag("circle", cx=at, cy=up, r=2.5, class_="dot s0") for at, up in medians))
     return strip_bottom + _BOTTOM
+
+
+def _slice_s(moments: Sequence[Moment]) -> float:
+    """Slices are of a second; those of a long load are as long as the nearest two are apart."""
+    if moments[-1].at_s < _LONG_S:
+        return 1.0
+    return max(1.0, min((after.at_s - one.at_s for one, after in pairwise(moments)), default=1.0))
 
 
 def _shade(

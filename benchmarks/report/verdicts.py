@@ -60,8 +60,8 @@ def _line(one: VerdictLine) -> Element:
     word = "at most" if one.direction == "at_most" else "at least"
     measured = "" if one.measured is None else f"{value_text(one.measured, one.unit)}; "
     said = f"{measured}{word} {value_text(one.limit, one.unit)}"
-    if len(one.per_repetition) > 1:
-        low, high = min(one.per_repetition), max(one.per_repetition)
+    low, high = min(one.per_repetition, default=0.0), max(one.per_repetition, default=0.0)
+    if low < high:
         said += (
             f"; {len(one.per_repetition)} repetitions {value_text(low, one.unit)} to "
             f"{value_text(high, one.unit)}"

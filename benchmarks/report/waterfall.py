@@ -38,7 +38,8 @@ def waterfall(document: Document, chain: Chain) -> Element:
     offered_ms = chain.end_of(Stage.OFFERED)
     for limit in document.limits:
         if limit.unit == "ms" and limit.applies_to == "offered_to_stored" and offered_ms:
-            marks.append(Mark(offered_ms + limit.value, f"{limit.name}: not stored before this"))
+            drawn = f"{limit.name}: stored {ms_text(limit.value)} ms after the offer at best"
+            marks.append(Mark(offered_ms + limit.value, drawn))
     has_errors = any(one.error_ms > 0 for one in chain.links)
     note = (
         "Bar: median of the stage, drawn from the median end of the stage it follows; whisker: its "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from benchmarks.load.compare import LEAST_REPETITIONS
 from benchmarks.load.figure_text import ms_text, value_text
 from benchmarks.load.measure_names import HANDOFF
-from benchmarks.load.result import Document, Latency, PathResult
+from benchmarks.load.result import Document, Latency, Link, PathResult
 from benchmarks.load.scenario import Scenario
 from benchmarks.report.stage_chain import Chain
 from wire_protocol.trace import Stage
@@ -51,14 +52,10 @@ def what_was_measured(document: Document) -> str:
     scenario = document.scenario
     engine = document.repetitions[0].engine
     devices, workers = scenario.devices.count, scenario.worker.count
-    links = dict.fromkeys(
-        "loopback" if link.profile == "loopback" else link.description for link in document.links
-    )
-    over = f", over {'; '.join(links)}" if links else ""
     speed = f", {engine.images_per_s:.1f} images/s by itself" if engine.images_per_s else ""
     return (
         f"{_many(devices, 'microscope')}, synthetic images of {scenario.images.size_bytes:,} bytes, "
-        f"{arrival_words(scenario)}{over}. "
+        f"{arrival_words(scenario)}{link_words(document.links)}. "
         f"{_many(workers, 'worker')} with {engine.bundle} on {engine.engine}{speed}; "
         f"{_many(len(document.repetitions), 'repetition')} with {document.together.completed:,} "
         "images in the measured phases."
@@ -78,6 +75,20 @@ def arrival_words(scenario: Scenario) -> str:
             return f"{in_flight} on the way from each device at any time, {images} in all from each"
     rest = ", ".join(f"{key} {value}" for key, value in asked.items() if key != "kind")
     return f"arrivals {asked['kind']} ({rest})"
+
+
+def link_words(links: Sequence[Link]) -> str:
+    """What the legs are, without how they were made."""
+    by_words: dict[str, list[str]] = {}
+    for link in links:
+        words = "loopback" if link.profile == "loopback" else link.description.split(": ")[0]
+        by_words.setdefault(words, []).append(link.leg)
+    if not by_words:
+        return ""
+    if list(by_words) == ["loopback"]:
+        return ", over loopback"
+    said = [f"{' and '.join(legs)} behind {words}" for words, legs in by_words.items()]
+    return f"; {', '.join(said)}"
 
 
 def where_the_time_went(document: Document, chain: Chain) -> str:
