@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from rich.console import Console
 
-from benchmarks.load.result import BrokerCounters, Document, PathResult
-from benchmarks.load.scenario import load_scenario
+from benchmarks.load import run
+from benchmarks.load.result import BrokerCounters, Document, Link, PathResult, read_result
+from benchmarks.load.scenario import Scenario, load_scenario
 from benchmarks.report import make_page, write_report
 from benchmarks.report.toml_text import scenario_toml
+from benchmarks.report.words import link_words
 from tests.benchmarks.example_result import make_example
 from tests.benchmarks.report_reading import Node, read_page
 
@@ -379,6 +382,41 @@ def test_the_file_is_small_and_is_the_page(tmp_path: Path) -> None:
     content = (tmp_path / "report.html").read_bytes()
     assert content.decode("utf-8") == make_page(_example())
     assert len(content) < 200_000
+
+
+def test_the_command_writes_the_page_beside_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measured(_scenario: Scenario, _console: Console) -> Document:
+        return _example()
+
+    monkeypatch.setattr(run, "measure_scenario", measured)
+    monkeypatch.setattr(run, "configure_logging", lambda _level: None)
+    file, page = tmp_path / "r.json", tmp_path / "r.html"
+    assert run.run_bench(run.BenchOptions(_SCENARIOS[0], file, page)) == 1  # a target is missed
+    assert page.read_text(encoding="utf-8") == make_page(read_result(file))
+
+
+@pytest.mark.parametrize(
+    ("legs", "words"),
+    [
+        ((("device", "loopback"), ("worker", "loopback")), ", over loopback"),
+        ((("device", "10mbit"), ("worker", "10mbit")), "; device and worker behind 10 Mbit/s"),
+        (
+            (("device", "10mbit"), ("worker", "loopback")),
+            "; device behind 10 Mbit/s, worker behind loopback",
+        ),
+        ((), ""),
+    ],
+)
+def test_links_are_named_without_how_they_were_made(
+    legs: tuple[tuple[Literal["device", "worker"], str], ...], words: str
+) -> None:
+    links = [
+        Link(leg=leg, profile=profile, implementation="x", description="10 Mbit/s: tbf, measured")
+        for leg, profile in legs
+    ]
+    assert link_words(links) == words
 
 
 def _pixels(node: Node, name: str) -> list[float]:
