@@ -72,10 +72,9 @@ def draw_rows(
     for number, mark in enumerate(marks):
         x = scale.at(mark.at)
         up = 16.0 + 18.0 * number
-        fits = x + text_px(mark.words) < width
         add(svg, line(x, up - 10, x, bottom, "limit"))
-        anchor, away = ("start", 6.0) if fits else ("end", -6.0)
-        add(svg, text(x + away, up, mark.words, "limit-text", anchor))
+        begins = max(2.0, min(x + 6, width - 1.05 * text_px(mark.words)))
+        texts.append(text(begins, up, mark.words, "limit-text"))
     add(svg, *texts)  # last, so that no line runs through a figure
     return bottom + _BOTTOM
 

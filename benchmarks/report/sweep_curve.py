@@ -64,7 +64,7 @@ def _draw(svg: Element, width: int, sweep: Sweep, alone: tuple[float, str] | Non
         anchor, away = ("start", 6) if at < width / 2 else ("end", -6)
         words = f"knee at {sweep.knee_per_s:.3g} images/s"
         add(svg, line(at, _TOP - 12, at, bottom, "knee"))
-        add(svg, text(at + away, lower_top - 8, words, "knee-text", anchor))
+        add(svg, text(at + away, upper - 8, words, "knee-text", anchor))
     _draw_points(svg, [(x.at(p.offered_per_s), rate_y.at(p.achieved_per_s), p) for p in points], 0)
     ends: list[tuple[float, str, int]] = []
     for place, name in enumerate(("p50_ms", "p95_ms", "p99_ms")):
