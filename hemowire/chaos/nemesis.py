@@ -13,6 +13,7 @@ from random import Random
 from typing import Final
 
 from benchmarks.links.link import Way
+from hemowire.chaos.blows import Blows
 from hemowire.chaos.history import Fault, History, Kind
 from hemowire.chaos.plant import Plant
 from hemowire.chaos.schedule import RECORDS, FaultKind, PlannedFault
@@ -35,6 +36,7 @@ class Nemesis:
     ) -> None:
         self.done = 0
         self._plant = plant
+        self._blows = Blows(plant)
         self._plan = plan
         self._history = history
         self._random = random
@@ -59,62 +61,64 @@ class Nemesis:
                 self._write(planned, Kind.OK, detail)
             self.done += 1
         if self.done % _BACKUP_EVERY == 0:
-            await self._back_up()
+            await self.back_up()
 
-    async def _back_up(self) -> None:
+    async def back_up(self) -> None:
         """Between two restores, and again later where the store cannot be read just now."""
         async with self._locks.setdefault(RECORDS, asyncio.Lock()):
             with suppress(sqlite3.Error):
-                await asyncio.to_thread(self._plant.back_up)
+                await asyncio.to_thread(self._blows.back_up)
 
     async def _strike(self, planned: PlannedFault) -> str:
-        plant, target, lasts_s = self._plant, planned.target, planned.lasts_s
+        blows, target, lasts_s = self._blows, planned.target, planned.lasts_s
         match planned.kind:
             case FaultKind.KILL:
-                await plant.kill(target)
+                await blows.kill(target)
             case FaultKind.AWAY:
-                await plant.kill(target, lasts_s)
+                await blows.kill(target, lasts_s)
             case FaultKind.FORGET:
-                await plant.kill(target, forget=True)
+                await blows.kill(target, forget=True)
             case FaultKind.RESTART:
-                return f"exit code {await plant.restart(target)}"
+                return f"exit code {await blows.restart(target)}"
             case FaultKind.FREEZE:
-                await plant.freeze(target, lasts_s)
+                await blows.freeze(target, lasts_s)
             case FaultKind.KILL_AT_STEP | FaultKind.FREEZE_AT_STEP:
                 assert planned.step is not None
-                device = await plant.wire.step(planned.step, target, _STEP_S)
+                device = await self._plant.wire.step(planned.step, target, _STEP_S)
                 if planned.kind is FaultKind.KILL_AT_STEP:
-                    await plant.kill(target)
+                    await blows.kill(target)
                 else:
-                    await plant.freeze(target, lasts_s)
+                    await blows.freeze(target, lasts_s)
                 return f"of a transfer of {device}" if device else "no such step came: at any time"
             case FaultKind.CUT | FaultKind.CUT_UP | FaultKind.CUT_DOWN:
-                link = plant.links[target]
+                link = self._plant.links[target]
                 await asyncio.to_thread(link.cut, _CUTS[planned.kind])
                 try:
                     await asyncio.sleep(lasts_s)
                 finally:
                     await asyncio.to_thread(link.restore)
             case FaultKind.SLOW:
-                await plant.slow(target, lasts_s)
+                await blows.slow(target, lasts_s)
             case FaultKind.DISK_FULL:
-                return f"{await plant.fill(target, lasts_s)} bytes taken"
+                return f"{await blows.fill(target, lasts_s)} bytes taken"
             case FaultKind.CLOCK:
                 ahead_s = self._random.choice((-_HOUR_S, _HOUR_S))
-                await plant.wrong_clock(target, ahead_s, lasts_s)
+                await blows.wrong_clock(target, ahead_s, lasts_s)
                 return f"{ahead_s:+d} s"
             case FaultKind.SPOIL:
                 assert planned.spoil is not None
-                count = await plant.wire.spoil(planned.spoil, max(lasts_s, _LISTEN_S), self._random)
+                count = await self._plant.wire.spoil(
+                    planned.spoil, max(lasts_s, _LISTEN_S), self._random
+                )
                 return f"{count} messages"
             case FaultKind.TWIN:
-                return await plant.twin(target)
+                return await blows.twin(target)
             case FaultKind.SAME_OUTBOX:
-                return await plant.second_on_outbox(target)
+                return await blows.second_on_outbox(target)
             case FaultKind.BACKUP:
-                await plant.restore()
+                await blows.restore()
             case FaultKind.ROT:
-                image_id = await plant.rot(target, self._random)
+                image_id = await blows.rot(target, self._random)
                 return f"image {image_id[-6:]}" if image_id else "no image waited"
         return ""
 

@@ -29,7 +29,8 @@ from hemowire.chaos.history import (
 )
 from hemowire.chaos.nemesis import Nemesis
 from hemowire.chaos.pictures import draw_pictures
-from hemowire.chaos.plant import Plant, Size
+from hemowire.chaos.plant import Plant
+from hemowire.chaos.plant_settings import Size
 from hemowire.chaos.readings import read_archive, read_as_operator, read_outbox, read_records
 from hemowire.chaos.schedule import FaultKind, Pace, plan_faults
 from hemowire.chaos.screen import Screen
@@ -164,7 +165,7 @@ async def _strike_and_settle(
         workload.give_one(next(pictures), plant.devices[0])
         await _until(lambda: bool(workload.seen.recorded), _FIRST_RECORD_S)
         screen.note = "faults"
-        await asyncio.to_thread(plant.back_up)
+        await nemesis.back_up()
         giving = asyncio.create_task(workload.give(pictures, every_s))
         async with plant.wire.open():
             await nemesis.run()
