@@ -42,6 +42,53 @@ class Sample:
     um_per_px: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """One image of a data set before anything of it is read."""
+
+    path: Path
+    label: str
+    line: int = 0
+    """Of the manifest; 0 for an image of a folder per class."""
+    source: str = ""
+    patient: str = ""
+    slide: str = ""
+    group: str = ""
+    near_duplicate_group: str = ""
+    um_per_px: float | None = None
+
+
+def list_images(location: Path) -> list[ListedImage]:
+    """Every image of a folder per class or a manifest, unread; DataError for a class without any."""
+    manifest = _manifest_of(location)
+    if manifest:
+        rows = _listed_rows(manifest)
+        inside = location if location.is_dir() else manifest.parent
+        return [row for row in rows if inside in row.path.parents] or rows
+    empty = [
+        folder
+        for folder in sorted(location.iterdir())
+        if folder.is_dir()
+        and not folder.name.startswith(".")
+        and not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+    ]
+    if empty:
+        raise DataError(first_problems([f"{folder}: a class without images" for folder in empty]))
+    return [ListedImage(row.path, row.label) for row in _folder_rows(location)]
+
+
+def digest_and_image(path: Path) -> tuple[str, NDArray[np.uint8]]:
+    """sha256 of the file and its pixels; DataError where it is missing or damaged."""
+    pixels = read_image(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest(), pixels
+
+
+def first_problems(problems: Sequence[str]) -> str:
+    """The first twenty, one a line, and how many more there are."""
+    more = f"\nand {len(problems) - 20} more" if len(problems) > 20 else ""
+    return "\n".join(problems[:20]) + more
+
+
 def read_data_set(
     location: Path,
     labels: Sequence[str],
@@ -70,14 +117,15 @@ def read_data_set(
     for number, row in enumerate(rows, start=1):
         try:
             samples.append(
-                replace(row, sha256=_checked_digest(row.path), um_per_px=row.um_per_px or um_per_px)
+                replace(
+                    row, sha256=digest_and_image(row.path)[0], um_per_px=row.um_per_px or um_per_px
+                )
             )
         except DataError as problem:
             problems.append(str(problem))
         done(number)
     if problems:
-        more = f"\nand {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise DataError("\n".join(problems[:20]) + more)
+        raise DataError(first_problems(problems))
     return sorted(join_identical(samples), key=lambda sample: sample.path)
 
 
@@ -124,11 +172,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _checked_digest(path: Path) -> str:
-    read_image(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _manifest_of(location: Path) -> Path | None:
     if location.is_file():
         return location
@@ -152,16 +195,34 @@ def _points_into(manifest: Path, folder: Path) -> bool:
 
 
 def _manifest_rows(manifest: Path) -> list[Sample]:
+    columns = _columns(manifest, "path", "label")
+    group_column = next((name for name in GROUP_COLUMNS if name in columns), None)
+    if group_column is None:
+        raise DataError(f"{manifest}: no column a group ({', '.join(GROUP_COLUMNS)})")
+    rows = _listed_rows(manifest)
+    without = [row for row in rows if not getattr(row, group_column)]
+    if without:
+        lines = [f"{manifest}:{row.line}: {group_column} must not be empty" for row in without]
+        raise DataError(first_problems(lines))
+    return [
+        Sample(row.path, row.label, getattr(row, group_column), "", row.um_per_px) for row in rows
+    ]
+
+
+def _columns(manifest: Path, *needed: str) -> set[str]:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        columns = set(csv.DictReader(file).fieldnames or ())
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise DataError(f"{manifest}: no column {' and no column '.join(missing)}")
+    return columns
+
+
+def _listed_rows(manifest: Path) -> list[ListedImage]:
+    _columns(manifest, "path", "label")
+    rows, problems = [], []
     with manifest.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        missing = [name for name in ("path", "label") if name not in columns]
-        group_column = next((name for name in GROUP_COLUMNS if name in columns), None)
-        if group_column is None:
-            missing.append(f"a group ({', '.join(GROUP_COLUMNS)})")
-        if missing:
-            raise DataError(f"{manifest}: no column {' and no column '.join(missing)}")
-        samples, problems = [], []
         for row in reader:
             where = f"{manifest}:{reader.line_num}"
             scale = (row.get("um_per_px") or "").strip()
@@ -170,16 +231,19 @@ def _manifest_rows(manifest: Path) -> list[Sample]:
             except ValueError:
                 problems.append(f"{where}: um_per_px {scale!r} is not a number")
                 continue
-            if not (row["path"] and row["label"] and row[str(group_column)]):
-                problems.append(f"{where}: path, label and {group_column} must not be empty")
+            if not (row["path"] and row["label"]):
+                problems.append(f"{where}: path and label must not be empty")
                 continue
+            known = {name: row.get(name) or "" for name in ("source", *GROUP_COLUMNS)}
             path = manifest.parent / row["path"]
-            samples.append(Sample(path, row["label"], row[str(group_column)], "", um_per_px))
+            rows.append(
+                ListedImage(path, row["label"], reader.line_num, um_per_px=um_per_px, **known)
+            )
     if problems:
-        raise DataError("\n".join(problems[:20]))
-    if not samples:
+        raise DataError(first_problems(problems))
+    if not rows:
         raise DataError(f"{manifest}: no rows")
-    return samples
+    return rows
 
 
 def _folder_rows(location: Path) -> list[Sample]:

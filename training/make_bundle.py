@@ -1,6 +1,6 @@
 """One recipe and one data set in, one bundle with its card out: the whole of `hemowire train`, on one page.
 
-It opens no display and downloads nothing by itself. (Over 250 lines: one page from images to card.)
+It judges no other bundle and serves nothing. (Over 250 lines: one page from images to card.)
 """
 
 from __future__ import annotations
