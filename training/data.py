@@ -60,7 +60,7 @@ class ListedImage:
 
 def list_images(location: Path) -> list[ListedImage]:
     """Every image of a folder per class or a manifest, unread; DataError for a class without any."""
-    manifest = _manifest_of(location)
+    manifest = manifest_of(location)
     if manifest:
         rows = _listed_rows(manifest)
         inside = location if location.is_dir() else manifest.parent
@@ -101,7 +101,7 @@ def read_data_set(
     Raises DataError for an unknown label, a class without images, or files that are missing or
     damaged: all of them are named, the first twenty at length.
     """
-    manifest = _manifest_of(location)
+    manifest = manifest_of(location)
     rows = _manifest_rows(manifest) if manifest else _folder_rows(location)
     unknown = Counter(row.label for row in rows if row.label not in labels)
     if unknown:
@@ -172,7 +172,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _manifest_of(location: Path) -> Path | None:
+def manifest_of(location: Path) -> Path | None:
+    """The CSV that says what is in a folder, if there is one; DataError where nothing is there."""
     if location.is_file():
         return location
     if not location.is_dir():
