@@ -58,6 +58,7 @@ class ChaosOptions:
     devices: int
     workers: int
     pace: Pace
+    kinds: tuple[FaultKind, ...]
     is_brisk: bool
     settle_s: float
     folder: Path | None
@@ -99,19 +100,19 @@ def judge_again(file: Path, json_file: Path | None) -> int:
 
 async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[Verdict, float]:
     missing = {FaultKind.DISK_FULL: why_no_disk(folder), FaultKind.CLOCK: why_no_clock()}
-    left_out = {kind: why for kind, why in missing.items() if why}
+    left_out = {kind: why for kind, why in missing.items() if why and kind in options.kinds}
     for kind, why in left_out.items():
         console.print(f"left out: {kind}: {why}", highlight=False, soft_wrap=True)
     size = Size(
         options.devices,
         options.workers,
         options.is_brisk,
-        has_disks=FaultKind.DISK_FULL not in left_out,
-        has_clocks=FaultKind.CLOCK not in left_out,
+        has_disks=not missing[FaultKind.DISK_FULL],
+        has_clocks=not missing[FaultKind.CLOCK],
     )
     with History(folder / "history.jsonl", monotonic_s) as history, stop_on_signals() as stop:
         plant = Plant(folder, size, lambda name, code: history.add(Ended(program=name, code=code)))
-        kinds = [kind for kind in FaultKind if kind not in left_out]
+        kinds = [kind for kind in options.kinds if kind not in left_out]
         plan = plan_faults(options.seed, options.faults, plant.targets, options.pace, kinds)
         nemesis = Nemesis(plant, plan, history, Random(options.seed))
         workload = Workload(plant, history)

@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="after the last fault all must be recorded within (240)",
     )
     parser.add_argument(
+        "--only",
+        action="append",
+        metavar="FAULT",
+        help="this kind of fault; may be repeated: kill, kill-at-step, away, restart, freeze, "
+        "freeze-at-step, forget, cut, cut-up, cut-down, slow, disk-full, clock, spoil, twin, "
+        "same-outbox, backup, rot (default: all)",
+    )
+    parser.add_argument(
         "--brisk", action="store_true", help="devices with short timers: for short runs"
     )
     parser.add_argument(
@@ -59,8 +67,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"hemowire chaos: {problem}", file=sys.stderr)
         return 2
     from hemowire.chaos.run import ChaosOptions, judge_again, run_chaos
-    from hemowire.chaos.schedule import Pace
+    from hemowire.chaos.schedule import FaultKind, Pace
 
+    names = {kind.name.lower().replace("_", "-"): kind for kind in FaultKind}
+    for name in args.only or ():
+        if name not in names:
+            print(f"hemowire chaos: --only {name}: known are {', '.join(names)}", file=sys.stderr)
+            return 2
     if args.check is not None:
         return judge_again(args.check, args.json)
     return run_chaos(
@@ -71,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             devices=args.devices,
             workers=args.workers,
             pace=Pace(args.every, args.longest),
+            kinds=tuple(names[name] for name in args.only or names),
             is_brisk=args.brisk,
             settle_s=args.settle,
             folder=args.folder,
