@@ -26,9 +26,13 @@ from cloud_worker.models.registry import architecture, build_network
 from cloud_worker.preprocess import normalise
 from training.augment import augment, cut_part
 from training.recipe import Augmentation, Stage, TrainingRecipe
+from training.unfolding import is_folded, unfold_batch_norm
 
 Tiles = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
+
+UNFOLDED_BY = 64
+"""About so many tiles give folded batch normalisations their statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,9 @@ def run_stages(
         if initial and isinstance(network, Fusion):
             network.freeze_trunks()
         start = 0
+        if initial and number == 0 and saved is None and is_folded(network):
+            some = lesson.tiles[:: max(1, len(lesson.tiles) // UNFOLDED_BY)]
+            unfold_batch_norm(network, torch.from_numpy(normalise(some, preprocessing)))
         run = _StageRun(network, lesson, recipe, preprocessing, number=number)
         if saved is not None and number == saved["stage"]:
             start = run.restore(saved)
