@@ -120,6 +120,10 @@ class Nemesis:
             case FaultKind.ROT:
                 image_id = await blows.rot(target, self._random)
                 return f"image {image_id[-6:]}" if image_id else "no image waited"
+            case FaultKind.REFLASH:
+                async with self._locks.setdefault(RECORDS, asyncio.Lock()):
+                    is_done = await blows.reflash(target)
+                return "" if is_done else "it always owed an image: left as it is"
         return ""
 
     def _write(self, planned: PlannedFault, kind: Kind, detail: str) -> None:

@@ -55,6 +55,10 @@ class Plant:
         self.wire = Wire(self.broker, self.devices)
         #: Programs that may end in whatever way: two of them fight for a name.
         self.tolerated: set[str] = set()
+        #: Devices that are given nothing just now.
+        self.quiet: set[str] = set()
+        #: Outboxes of devices that were flashed anew, as they were.
+        self.former: list[tuple[str, Path]] = []
         self.clocks: dict[str, WallClock] = {}
         self.programs = Programs(folder, max_restarts=_NO_LIMIT, on_end=self._ended)
 
@@ -83,6 +87,11 @@ class Plant:
     def disk(self, name: str) -> Path:
         """The folder of a device, or the archive's."""
         return self.archive if name == _ARCHIVE else self.folder / name
+
+    @property
+    def outboxes(self) -> list[tuple[str, Path]]:
+        """Every outbox that there ever was, with its device."""
+        return [*self.former, *((device, self.outbox(device)) for device in self.devices)]
 
     @property
     def records_config(self) -> Path:

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,6 +72,36 @@ def read_records(database: Path) -> RecordsRead:
     return RecordsRead(
         images=tuple(RecordedImage(**{name: row[name] for name in names}) for row in rows)
     )
+
+
+def is_told(database: Path, outboxes: Sequence[tuple[str, Path]]) -> bool:
+    """Whether the records store has the last word of every one of these outboxes."""
+    try:
+        with _reading(database) as connection:
+            rows = connection.execute(
+                "SELECT outbox_id, next_seq, oldest_unrecorded_seq FROM outbox"
+            )
+            said = {outbox_id: (seq, oldest) for outbox_id, seq, oldest in rows}
+        for device, folder in outboxes:
+            outbox = read_outbox(device, folder)
+            owed = [image.seq for image in outbox.images if image.state != "recorded"]
+            if said.get(outbox.outbox_id) != (outbox.next_seq, min(owed, default=None)):
+                return False
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def is_done(device: str, outbox: Path, camera_folder: Path, database: Path) -> bool:
+    """Whether all files of the camera are recorded to the outbox's knowledge, and the store knows it."""
+    try:
+        images = read_outbox(device, outbox).images
+    except sqlite3.Error:
+        return False
+    recorded = {image.source for image in images if image.state == "recorded"}
+    files = {file.name for file in camera_folder.iterdir()}
+    is_owed = any(image.state != "recorded" for image in images)
+    return not is_owed and files <= recorded and is_told(database, [(device, outbox)])
 
 
 def read_archive(folder: Path) -> ArchiveRead:

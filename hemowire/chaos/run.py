@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +17,7 @@ from rich.console import Console
 
 from broker_config.locate import MosquittoMissingError
 from cloud_worker.models.bundle import NoSuchBundleError
-from hemowire.chaos.checker import Verdict, Wrong, check
+from hemowire.chaos.checker import Verdict, check
 from hemowire.chaos.disks import why_no_disk
 from hemowire.chaos.history import (
     Begin,
@@ -31,7 +30,14 @@ from hemowire.chaos.nemesis import Nemesis
 from hemowire.chaos.pictures import draw_pictures
 from hemowire.chaos.plant import Plant
 from hemowire.chaos.plant_settings import Size
-from hemowire.chaos.readings import read_archive, read_as_operator, read_outbox, read_records
+from hemowire.chaos.readings import (
+    is_told,
+    read_archive,
+    read_as_operator,
+    read_outbox,
+    read_records,
+)
+from hemowire.chaos.report import report
 from hemowire.chaos.schedule import FaultKind, Pace, plan_faults
 from hemowire.chaos.screen import Screen
 from hemowire.chaos.wall_clock import why_no_clock
@@ -40,12 +46,10 @@ from hemowire.demo.processes import ProgramFailedError
 from service_runtime.boot import monotonic_s
 from service_runtime.log import configure_logging
 from service_runtime.signals import stop_on_signals
-from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: The engine is compiled and measures itself before a worker takes anything.
 _FIRST_RECORD_S = 180.0
 _TELLING_S = 20.0
-_MOST_PROBLEMS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def run_chaos(options: ChaosOptions) -> int:
     except ProgramFailedError as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 1
-    return _report(
+    return report(
         verdict, seed=options.seed, seconds=seconds, folder=folder, json_file=options.json_file
     )
 
@@ -93,7 +97,7 @@ def judge_again(file: Path, json_file: Path | None) -> int:
     begins = [event for event in events if isinstance(event, Begin)]
     seed = begins[0].seed if begins else 0
     seconds = events[-1].at_s if events else 0.0
-    return _report(
+    return report(
         check(events), seed=seed, seconds=seconds, folder=file.parent, json_file=json_file
     )
 
@@ -197,71 +201,18 @@ async def _tick(screen: Screen, nemesis: Nemesis) -> None:
 
 async def _told(plant: Plant) -> None:
     """Until the records store has the last word of every device: reconcile goes by it."""
-
-    def has_it() -> bool:
-        try:
-            with sqlite3.connect(f"{plant.database.as_uri()}?mode=ro", uri=True) as connection:
-                rows = connection.execute(
-                    "SELECT outbox_id, next_seq, oldest_unrecorded_seq FROM outbox"
-                )
-                said = {outbox_id: (seq, oldest) for outbox_id, seq, oldest in rows}
-            for device in plant.devices:
-                outbox = read_outbox(device, plant.outbox(device))
-                owed = [i.seq for i in outbox.images if i.state != "recorded"]
-                if said.get(outbox.outbox_id) != (outbox.next_seq, min(owed, default=None)):
-                    return False
-        except sqlite3.Error:
-            return False
-        return True
-
-    await _until(has_it, _TELLING_S)
+    told = partial(is_told, plant.database, plant.outboxes)
+    await _until(told, _TELLING_S)
 
 
 def _read_all(plant: Plant, workload: Workload, history: History) -> None:
     workload.look()
     workload.close()
-    for device in plant.devices:
-        history.add(read_outbox(device, plant.outbox(device)))
+    for device, outbox in plant.outboxes:
+        history.add(read_outbox(device, outbox))
     history.add(read_records(plant.database))
     history.add(read_archive(plant.archive))
     history.add(read_as_operator(plant.records_config))
-
-
-def _report(
-    verdict: Verdict, *, seed: int, seconds: float, folder: Path, json_file: Path | None
-) -> int:
-    console = Console()
-    counts = (
-        f"{verdict.captured} images through {verdict.faults} faults in {seconds:.0f} s: "
-        f"{verdict.diagnosed} recorded once with equal bytes, "
-        f"{verdict.rejected} rejected for a reason that the operator can read"
-    )
-    if verdict.is_clean:
-        console.print(f"[bold green]Nothing is lost.[/] {counts} (seed {seed}).", soft_wrap=True)
-    else:
-        found = ", ".join(f"{w.value} {verdict.count(w)}" for w in Wrong if verdict.count(w))
-        console.print(f"[bold red]The promise is broken: {found}.[/] {counts}.", soft_wrap=True)
-        for problem in verdict.problems[:_MOST_PROBLEMS]:
-            console.print(
-                f"  {problem.wrong}: {problem.text}", highlight=False, markup=False, soft_wrap=True
-            )
-        if len(verdict.problems) > _MOST_PROBLEMS:
-            console.print(f"  and {len(verdict.problems) - _MOST_PROBLEMS} more")
-    console.print(f"History, logs and files: {folder}", highlight=False, soft_wrap=True)
-    console.print(RESEARCH_USE_ONLY)
-    if json_file is not None:
-        document = {
-            "schema": "hemowire.chaos",
-            "version": 1,
-            "seed": seed,
-            "seconds": round(seconds, 1),
-            "is_clean": verdict.is_clean,
-            **{k: v for k, v in asdict(verdict).items() if k != "problems"},
-            "problems": [asdict(problem) for problem in verdict.problems],
-            "notice": RESEARCH_USE_ONLY,
-        }
-        json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return 0 if verdict.is_clean else 1
 
 
 def _new_folder() -> Path:

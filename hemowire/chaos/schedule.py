@@ -37,6 +37,7 @@ class FaultKind(StrEnum):
     SAME_OUTBOX = "a second agent on its outbox"
     BACKUP = "restored from an old backup"
     ROT = "a bit turned in a file of its outbox"
+    REFLASH = "flashed anew, with the same name and an empty outbox"
 
 
 class Step(StrEnum):

@@ -51,7 +51,7 @@ class Workload:
         begun_s = monotonic_s()
         for number, picture in enumerate(await asyncio.to_thread(list, pictures)):
             await asyncio.sleep(max(0.0, begun_s + number * every_s - monotonic_s()))
-            self.give_one(picture, self._plant.devices[number % len(self._plant.devices)])
+            self.give_one(picture, await self._next_device(number))
 
     def give_one(self, picture: Picture, device: str) -> None:
         """Renames it into place: it is whole when the camera sees it."""
@@ -64,6 +64,14 @@ class Workload:
         self._history.add(event)
         hidden.rename(folder / picture.name)
 
+    async def _next_device(self, number: int) -> str:
+        """In turn, but past those that are to be left alone."""
+        while True:
+            free = [name for name in self._plant.devices if name not in self._plant.quiet]
+            if free:
+                return free[number % len(free)]
+            await asyncio.sleep(0.05)
+
     async def watch(self) -> None:
         """Looks until cancelled."""
         while True:
@@ -72,8 +80,8 @@ class Workload:
 
     def look(self) -> None:
         """One look at every outbox and at the records store; what is being written is left for the next."""
-        for device in self._plant.devices:
-            self._look_at_outbox(device, self._plant.outbox(device))
+        for device, folder in self._plant.outboxes:
+            self._look_at_outbox(device, folder)
         try:
             found = read_records(self._plant.database)
         except sqlite3.Error:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FAULT",
         help="this kind of fault; may be repeated: kill, kill-at-step, away, restart, freeze, "
         "freeze-at-step, forget, cut, cut-up, cut-down, slow, disk-full, clock, spoil, twin, "
-        "same-outbox, backup, rot (default: all)",
+        "same-outbox, backup, rot, reflash (default: all)",
     )
     parser.add_argument(
         "--brisk", action="store_true", help="devices with short timers: for short runs"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SEED = 3893
+SEED = 64300
 IMAGES = 40
 FAULTS = 11
 
