@@ -1,13 +1,13 @@
 """What the papers print, computed again from their own counts; it judges arithmetic, not science.
 
-A figure agrees where rounding or cutting off the computed value to the printed digits gives it.
+A figure agrees where rounding the computed value to the printed digits gives it.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -140,9 +140,9 @@ def _check_share(paper: Paper, share: Share) -> Check:
 
 
 def agrees(right: int, total: int, printed: str) -> bool:
-    """Whether `right` of `total`, in percent, is printed so when rounded or cut off."""
+    """Whether `right` of `total`, in percent, is printed so when rounded."""
     value, digits = Decimal(100 * right) / total, Decimal(printed)
-    return digits in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_DOWN))
+    return digits == value.quantize(digits, ROUND_HALF_UP)
 
 
 def share_words(right: int, total: int) -> str:

@@ -1,4 +1,4 @@
-"""`hemowire models`: the architectures, and the bundles that are found, with what they learned from."""
+"""`hemowire models`: architectures, bundles with what they learned from, and the papers' figures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire models`."""
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--papers",
+        action="store_true",
+        help="the figures that the papers print, computed again from their own counts",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """List what there is; 1 where a bundle on the search path was refused."""
+    if args.papers:
+        return _papers(as_json=args.json)
     from cloud_worker.models.bundle import list_bundles, refused_bundles
     from cloud_worker.models.registry import ARCHITECTURES
 
@@ -33,6 +40,33 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_tables(bundles, refused)
     return 1 if refused else 0
+
+
+def _papers(*, as_json: bool) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.printed import check_paper, read_papers
+    from wire_protocol.words import RESEARCH_USE_ONLY
+
+    papers = read_papers()
+    if as_json:
+        facts = [
+            {**p.model_dump(mode="json"), "checks": [dataclasses.asdict(c) for c in check_paper(p)]}
+            for p in papers
+        ]
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        return 0
+    console = Console()
+    for paper in papers:
+        title = paper.paper + (f", doi {paper.doi}" if paper.doi else "")
+        table = Table("system", "printed %", "computed", "", title=title, title_justify="left")
+        for check in check_paper(paper):
+            table.add_row(check.system, check.printed, check.computed, check.verdict.value)
+        console.print(table)
+        console.print(paper.caution, markup=False)
+    console.print(RESEARCH_USE_ONLY)
+    return 0
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

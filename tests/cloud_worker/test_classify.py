@@ -200,12 +200,12 @@ def test_models_lists_architectures_bundles_and_refusals(
     broken.mkdir()
     (broken / "bundle.json").write_text("{}")
     monkeypatch.setenv("HEMOWIRE_BUNDLES", f"{resnet34_bundle.folder.parent}:{tmp_path}")
-    assert models_command.run(argparse.Namespace(json=True)) == 1
+    assert models_command.run(argparse.Namespace(json=True, papers=False)) == 1
     listed = json.loads(capsys.readouterr().out)
     assert {row["name"] for row in listed["architectures"]} >= {"densenet121", "resnet34"}
     assert resnet34_bundle.name in [b["name"] for b in listed["bundles"]]
     assert "broken" in listed["refused"][0]
-    assert models_command.run(argparse.Namespace(json=False)) == 1
+    assert models_command.run(argparse.Namespace(json=False, papers=False)) == 1
     shown = capsys.readouterr().out
     assert "ResNet-34" in shown
     assert "recall NO PATTERN" in " ".join(shown.replace("│", " ").split())

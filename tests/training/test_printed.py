@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from cloud_worker.models.registry import ARCHITECTURES
+from hemowire.cli import main
 from training.metrics import recalls, wilson
 from training.printed import Matrix, Paper, Verdict, agrees, check_paper, read_papers
 
@@ -59,6 +62,16 @@ def test_figures_of_one_input_are_of_the_325_validation_images(system: str, righ
     assert f"{right} of 325" == found.computed.split(",")[0]
 
 
+def test_only_the_325_validation_images_fit_every_figure_of_one_input() -> None:
+    figures = ("96.62", "95.38", "98.46", "97.85")
+    fitting = [
+        total
+        for total in (325, 326, 651, 652)
+        if all(any(agrees(k, total, figure) for k in range(total + 1)) for figure in figures)
+    ]
+    assert fitting == [325]
+
+
 def test_two_misclassified_images_never_give_the_fusion_s_figure() -> None:
     (found,) = [c for c in CHECKS if c.system == "fusion"]
     assert "323 of 325, 99.385 %" in found.computed
@@ -103,3 +116,15 @@ def test_a_matrix_that_is_not_square_is_refused() -> None:
         Paper.model_validate(
             {"paper": "p", "title": "t", "caution": "c", "share": [{"system": "s", "value": "98", "of": [1]}]}
         )  # fmt: skip
+
+
+def test_the_command_prints_them_with_what_they_cannot_show(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["models", "--papers"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("misprint") == 4
+    assert shown.count("impossible") == 1
+    assert main(["models", "--papers", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [len(paper["checks"]) for paper in listed] == [2, 9, 6, 1]
