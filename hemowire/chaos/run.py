@@ -45,7 +45,7 @@ from hemowire.chaos.workload import Workload
 from hemowire.demo.processes import ProgramFailedError
 from service_runtime.boot import monotonic_s
 from service_runtime.log import configure_logging
-from service_runtime.signals import stop_on_signals
+from service_runtime.signals import FORCED_EXIT, stop_on_signals
 
 #: The engine is compiled and measures itself before a worker takes anything.
 _FIRST_RECORD_S = 180.0
@@ -69,6 +69,10 @@ class ChaosOptions:
     json_file: Path | None
 
 
+class StoppedError(Exception):
+    """Somebody ended the run before all images had their end."""
+
+
 def run_chaos(options: ChaosOptions) -> int:
     """0 where the promise held, 1 where it did not, 2 where the run could not be made."""
     configure_logging("error")  # each program keeps its own log
@@ -79,6 +83,9 @@ def run_chaos(options: ChaosOptions) -> int:
     except (NoSuchBundleError, MosquittoMissingError) as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 2
+    except StoppedError:
+        print(f"hemowire chaos: stopped before its end, so nothing is judged; files: {folder}")
+        return FORCED_EXIT
     except ProgramFailedError as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 1
@@ -149,6 +156,8 @@ async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[V
                     plant.failed.result()
                 if whole.done() and not whole.cancelled():
                     whole.result()
+                if whole.cancelled():
+                    raise StoppedError
                 screen.note = "ending the programs"
                 await plant.stop("edge")
                 await _told(plant)

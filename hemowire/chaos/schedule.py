@@ -56,7 +56,7 @@ class Spoil(StrEnum):
     DOUBLE = "doubled"
     REPLAY = "replayed later, out of order"
     CUT_SHORT = "cut short"
-    CORRUPT = "chunks with bits turned"
+    CORRUPT = "with bits turned"
 
 
 #: The kinds that strike programs of any group.

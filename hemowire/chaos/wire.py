@@ -34,8 +34,8 @@ _SPOILED: dict[Spoil, frozenset[Kind]] = {
     Spoil.CUT_SHORT: frozenset(
         {Kind.OFFER, Kind.INGEST, Kind.TRANSFER, Kind.DIAGNOSIS, Kind.RECORDED}
     ),
-    # The others carry no checksum but TCP's: only an account with the right to could turn their bits.
-    Spoil.CORRUPT: frozenset({Kind.INGEST}),
+    # JSON carries no checksum but TCP's: only an account with the right to could turn its bits.
+    Spoil.CORRUPT: frozenset({Kind.OFFER, Kind.INGEST, Kind.TRANSFER, Kind.RECORDED}),
 }
 Heard = Callable[[ParsedTopic, Message], None]
 
