@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,11 @@ from rich.console import Console
 
 from broker_config.locate import MosquittoMissingError
 from cloud_worker.models.bundle import NoSuchBundleError
-from hemowire.chaos.checker import Verdict, check
 from hemowire.chaos.disks import why_no_disk
 from hemowire.chaos.history import (
     Begin,
     Ended,
+    Event,
     History,
     HistoryError,
     read_history,
@@ -79,7 +79,7 @@ def run_chaos(options: ChaosOptions) -> int:
     folder = options.folder or _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        verdict, seconds = asyncio.run(_run(options, folder.resolve(), Console()))
+        events = asyncio.run(_run(options, folder.resolve(), Console()))
     except (NoSuchBundleError, MosquittoMissingError) as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 2
@@ -89,9 +89,7 @@ def run_chaos(options: ChaosOptions) -> int:
     except ProgramFailedError as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 1
-    return report(
-        verdict, seed=options.seed, seconds=seconds, folder=folder, json_file=options.json_file
-    )
+    return report(events, folder, options.json_file)
 
 
 def judge_again(file: Path, json_file: Path | None) -> int:
@@ -101,15 +99,10 @@ def judge_again(file: Path, json_file: Path | None) -> int:
     except (OSError, HistoryError) as error:
         print(f"hemowire chaos: {error}", file=sys.stderr)
         return 2
-    begins = [event for event in events if isinstance(event, Begin)]
-    seed = begins[0].seed if begins else 0
-    seconds = events[-1].at_s if events else 0.0
-    return report(
-        check(events), seed=seed, seconds=seconds, folder=file.parent, json_file=json_file
-    )
+    return report(events, file.parent, json_file)
 
 
-async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[Verdict, float]:
+async def _run(options: ChaosOptions, folder: Path, console: Console) -> Sequence[Event]:
     missing = {FaultKind.DISK_FULL: why_no_disk(folder), FaultKind.CLOCK: why_no_clock()}
     left_out = {kind: why for kind, why in missing.items() if why and kind in options.kinds}
     for kind, why in left_out.items():
@@ -158,14 +151,14 @@ async def _run(options: ChaosOptions, folder: Path, console: Console) -> tuple[V
                     whole.result()
                 if whole.cancelled():
                     raise StoppedError
-                screen.note = "ending the programs"
+                screen.note, screen.faults_done = "ending the programs", nemesis.done
                 await plant.stop("edge")
                 await _told(plant)
                 await plant.stop("worker", "records", "broker")
                 await asyncio.to_thread(_read_all, plant, workload, history)
         finally:
             screen.stop()
-        return check(history.events), history.age_s
+        return history.events
 
 
 async def _strike_and_settle(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hemowire.chaos.checker import Wrong, check
+from hemowire.chaos.delays import Delays, delays
 from hemowire.chaos.history import (
     ArchiveRead,
     Blob,
@@ -23,6 +24,7 @@ from hemowire.chaos.history import (
     OperatorRead,
     OutboxImage,
     OutboxRead,
+    Record,
     RecordedImage,
     RecordsRead,
     read_history,
@@ -253,6 +255,15 @@ def test_a_mutant_is_noticed(name: str) -> None:
     verdict = check(mutate(good_history()))
     assert wrong in {problem.wrong for problem in verdict.problems}
     assert not verdict.is_clean
+
+
+def test_a_delay_is_from_the_camera_to_the_first_record() -> None:
+    capture = Capture(kind=Kind.INVOKE, device="d", source="1.jpg", sha256="", at_s=1.0)
+    kept = capture.model_copy(update={"kind": Kind.OK, "image_id": "i", "at_s": 2.0})
+    record = Record(kind=Kind.OK, device="d", image_id="i", at_s=4.5)
+    again = record.model_copy(update={"at_s": 60.0})
+    assert delays([capture, kept, record, again]) == Delays(1, 3.5, 3.5, 3.5)
+    assert delays([capture]) is None
 
 
 def test_a_history_reads_back_as_it_was_written(tmp_path: Path) -> None:
