@@ -19,7 +19,7 @@ class GateSettings(Settings):
     max_clipped_white_percent: float = Field(default=40.0, ge=0, le=100)
     max_clipped_black_percent: float = Field(default=20.0, ge=0, le=100)
     min_contrast: float = Field(default=1.8, ge=0)
-    min_focus: float = Field(default=16.0, ge=0)
+    min_focus: float = Field(default=10.0, ge=0)
     #: A field without white cells: refused where the scale is known, else only warned of.
     white_cells: Literal["refuse", "warn", "off"] = "refuse"
     min_nucleus_um2: float = Field(default=25.0, ge=0)

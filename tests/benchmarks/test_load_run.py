@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -83,8 +84,9 @@ def test_a_worker_that_dies_ends_the_run_with_its_name_and_log() -> None:
     def tell(what: str, _done: float, _whole: float) -> None:
         if what.startswith("load:"):
             for process in psutil.Process().children():
-                if "worker" in process.cmdline():
-                    process.send_signal(signal.SIGKILL)
+                with suppress(psutil.NoSuchProcess):  # a zombie is one, too
+                    if "worker" in process.cmdline():
+                        process.send_signal(signal.SIGKILL)
 
     async def run(scenario: Scenario) -> None:
         await run_repetition(scenario, 1, make_pictures(scenario.images, 1), tell)

@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_worker.batching import Batcher, BatchLimits
@@ -62,6 +62,7 @@ def test_limits_that_cannot_work_are_refused(limits: tuple[int, float, int]) -> 
 
 
 @given(st.integers(0, 2**32), st.integers(1, 9), st.floats(0, 0.1))
+@settings(deadline=None)
 def test_nothing_is_lost_reordered_or_late(seed: int, batch_size: int, max_wait_s: float) -> None:
     rng = random.Random(seed)
     limits = BatchLimits(batch_size, max_wait_s, capacity=batch_size * 3)

@@ -55,9 +55,9 @@ def test_three_good_and_three_bad_frames_give_a_limit_between_them() -> None:
 
 
 def test_a_default_between_good_and_bad_draws_the_limit_to_itself() -> None:
-    found = calibrate_limits(good(30, 33, 36), good(12, 6, 7), DEFAULTS)
-    assert found["min_focus"].limit < (30 * 12) ** 0.5 * 0.95
-    assert found["min_focus"].limit > 16
+    found = calibrate_limits(good(30, 33, 36), good(8, 6, 7), DEFAULTS)
+    assert found["min_focus"].limit < (30 * 8) ** 0.5 * 0.95
+    assert found["min_focus"].limit > 10
 
 
 def test_each_bad_frame_counts_for_the_score_that_sets_it_apart() -> None:
@@ -106,7 +106,7 @@ def test_limits_learned_from_frames_pass_other_good_ones_and_refuse_other_bad_on
 
 
 def test_edge_toml_wins_over_the_calibration_and_that_over_the_default() -> None:
-    assert effective_gate(DEFAULTS, None).min_focus == 16
+    assert effective_gate(DEFAULTS, None).min_focus == 10
     assert effective_gate(DEFAULTS, calibration()).min_focus == 17.5
     assert effective_gate(GateSettings(min_focus=12), calibration()).min_focus == 12
     assert effective_scale(None, None) is None

@@ -79,7 +79,7 @@ def simulated() -> list[Image]:
         np.asarray(
             cv2.cvtColor(render_field(draw_slide(seed), kind, 0).image, cv2.COLOR_RGB2BGR), np.uint8
         )
-        for seed in (1, 2)
+        for seed in (1, 2, 16)  # of the first 25, slide 16 has the least sharp fields
         for kind in DiagnosisClass
     ]
 
@@ -149,7 +149,7 @@ def test_of_a_real_field_taken_twice_the_picture_out_of_focus_scores_far_lower()
 def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) -> None:
     refusal = judge(measure(blurred(simulated[0]), SIMULATED_UM_PER_PX), LIMITS).refusal
     assert refusal is not None and refusal.score is not None and refusal.limit == LIMITS.min_focus
-    expected = f"Out of focus: score {refusal.score:.1f}, at least 16.0 needed."
+    expected = f"Out of focus: score {refusal.score:.1f}, at least 10.0 needed."
     assert refusal.text == f"{expected} Refocus and take again."
 
 
@@ -159,7 +159,7 @@ def test_the_operator_is_told_score_limit_and_next_step(simulated: list[Image]) 
         ({"white_level": 41.0}, "Too dark: white level 41, at least 80 needed. Raise", 41, 80),
         ({"clipped_white_percent": 63.0}, "Too bright: 63 % of the field is plain white", 63, 40),
         ({"contrast": 0.7}, "No cells here: contrast 0.7, at least 1.8 needed. Move", 0.7, 1.8),
-        ({"focus": 4.0}, "Out of focus: score 4.0, at least 16.0 needed. Refocus", 4, 16),
+        ({"focus": 4.0}, "Out of focus: score 4.0, at least 10.0 needed. Refocus", 4, 10),
         ({"nucleus_um2": 3.0}, "No white cell in view: the largest nucleus-like area", 3, 25),
     ],
 )
