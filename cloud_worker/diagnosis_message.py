@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cloud_worker.diagnosis import Decision
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.wording import message_text
-from wire_protocol.json_messages import URGENCY_RANK, Diagnosis, Urgency
+from wire_protocol.json_messages import MAX_BOXES, URGENCY_RANK, Box, Diagnosis, Urgency
 from wire_protocol.manifest import Manifest
 from wire_protocol.messages import Outcome
 
@@ -26,6 +26,16 @@ class Origin:
     attempt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the decoded image itself says; the manifest's word for its size may be wrong."""
+
+    width_px: int
+    height_px: int
+    white_cell_boxes: tuple[Box, ...] | None = None
+    """All of them, most suspicious first; None where they were not counted."""
+
+
 def diagnosis_message(
     decision: Decision,
     manifest: Manifest,
@@ -33,12 +43,14 @@ def diagnosis_message(
     *,
     engine_name: str,
     origin: Origin,
-    white_cells: int | None = None,
+    picture: Picture | None = None,
     ood_percentile: float | None = None,
     latency_ms: float | None = None,
 ) -> Diagnosis:
     """The message; `p_<key>` follows the bundle's classes and is null where none may be shown."""
     card = bundle.card
+    boxes = None if picture is None else picture.white_cell_boxes
+    white_cells = None if boxes is None else len(boxes)
     shown = decision.probabilities or (None,) * len(card.classes)
     probabilities = {f"p_{c.key}": p for c, p in zip(card.classes, shown, strict=True)}
     text = message_text(
@@ -60,6 +72,10 @@ def diagnosis_message(
         "image_id": manifest.image_id,
         "image_sha256": manifest.sha256,
         "white_cells": white_cells,
+        "white_cell_boxes": None if boxes is None else boxes[:MAX_BOXES],
+        "um_per_px": manifest.um_per_px,
+        "width_px": None if picture is None else picture.width_px,
+        "height_px": None if picture is None else picture.height_px,
         "p_acute": decision.p_acute,
         **probabilities,
         "ood_percentile": None if ood_percentile is None else round(ood_percentile, 1),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,7 +27,7 @@ from wire_protocol.ids import (
     Site,
     WallTime,
 )
-from wire_protocol.manifest import UNFILED, CaseId, OverrideReason
+from wire_protocol.manifest import MAX_SIDE_PX, UNFILED, CaseId, OverrideReason
 from wire_protocol.messages import Outcome
 
 MAX_JSON_BYTES: Final = 64 * 1024
@@ -308,6 +308,14 @@ class DiagnosisStatus(StrEnum):
     ENTERED_IN_ERROR = "entered_in_error"
 
 
+_FromEdge = Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
+_Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+#: x, y, width and height in pixels of the archived image; x and y of the top left corner.
+Box = tuple[_FromEdge, _FromEdge, _Side, _Side]
+#: Of a field with more white cells the most suspicious ones are told, and the count of all.
+MAX_BOXES: Final = 64
+
+
 class Diagnosis(JsonMessage):
     """One field's result, flat, for people's phones and for the records.
 
@@ -328,7 +336,14 @@ class Diagnosis(JsonMessage):
     image_id: ImageId
     image_sha256: Sha256
     fields: int = 1
-    white_cells: int | None = None
+    #: Counted in the picture; null where they were not, never guessed.
+    white_cells: int | None = Field(default=None, ge=0)
+    #: Most suspicious first, at most 64; null where they were not counted.
+    white_cell_boxes: tuple[Box, ...] | None = Field(default=None, max_length=MAX_BOXES)
+    #: Scale and size of the archived image, which the boxes lie in; null where they are not known.
+    um_per_px: float | None = Field(default=None, gt=0, le=100)
+    width_px: int | None = Field(default=None, ge=1, le=MAX_SIDE_PX)
+    height_px: int | None = Field(default=None, ge=1, le=MAX_SIDE_PX)
     p_acute: float | None = Field(default=None, ge=0, le=1)
     ood_percentile: float | None = Field(default=None, ge=0, le=100)
     model: str
@@ -346,6 +361,22 @@ class Diagnosis(JsonMessage):
     outcome: Literal[Outcome.DIAGNOSED, Outcome.REJECTED] = Outcome.DIAGNOSED
     attempt: str = ""
     worker: Level
+
+    @model_validator(mode="after")
+    def _boxes_are_in_the_picture(self) -> Self:
+        boxes = self.white_cell_boxes
+        if boxes is None:
+            return self
+        if self.white_cells is None or len(boxes) > self.white_cells:
+            raise ValueError(f"{len(boxes)} white_cell_boxes of {self.white_cells} white_cells")
+        if boxes and (self.width_px is None or self.height_px is None):
+            raise ValueError("white_cell_boxes without width_px and height_px")
+        for x, y, width, height in boxes:
+            if x + width > (self.width_px or 0) or y + height > (self.height_px or 0):
+                raise ValueError(
+                    f"box {[x, y, width, height]} leaves {self.width_px} x {self.height_px} pixels"
+                )
+        return self
 
     def probabilities(self) -> dict[str, float | None]:
         """`p_<class>` by class key, without p_acute."""

@@ -62,6 +62,40 @@ def test_a_diagnosis_comes_back_with_its_classes() -> None:
     assert back.probabilities() == {"all": 0.4, "aml": 0.6}
 
 
+BOXED = {"white_cells": 2, "width_px": 640, "height_px": 480}
+
+
+def test_a_diagnosis_carries_the_boxes_of_white_cells_in_pixels_of_the_picture() -> None:
+    boxes = ((600, 440, 40, 40), (0, 0, 1, 1))
+    sent = diagnosis(**BOXED, white_cell_boxes=boxes, um_per_px=0.2)
+    assert as_dict(sent)["white_cell_boxes"] == [[600, 440, 40, 40], [0, 0, 1, 1]]
+    back = Diagnosis.from_bytes(sent.to_bytes())
+    assert back == sent and back.white_cell_boxes == boxes
+    uncounted = as_dict(diagnosis())
+    assert uncounted["white_cell_boxes"] is None and uncounted["width_px"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"white_cell_boxes": [(601, 0, 40, 40)]}, "leaves 640 x 480"),
+        ({"white_cell_boxes": [(0, 441, 40, 40)]}, "leaves 640 x 480"),
+        ({"white_cell_boxes": [(-1, 0, 40, 40)]}, "greater than or equal to 0"),
+        ({"white_cell_boxes": [(0, 0, 0, 40)]}, "greater than or equal to 1"),
+        ({"white_cell_boxes": [(0, 0, 1)]}, "required"),
+        ({"white_cell_boxes": [(0, 0, 1, 1)] * 3}, "3 white_cell_boxes of 2 white_cells"),
+        ({"white_cell_boxes": [(0, 0, 1, 1)] * 65, "white_cells": 70}, "at most 64"),
+        ({"white_cell_boxes": [(0, 0, 1, 1)], "width_px": None}, "without width_px"),
+        ({"white_cell_boxes": [], "white_cells": None}, "of None white_cells"),
+        ({"white_cells": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_boxes_that_no_picture_can_show_are_refused(changes: dict[str, Any], problem: str) -> None:
+    fields = as_dict(diagnosis()) | BOXED | changes
+    with pytest.raises(PeerError, match=problem):
+        Diagnosis.from_bytes(json.dumps(fields).encode())
+
+
 def test_schema_and_version_stand_first() -> None:
     assert list(as_dict(diagnosis()))[:2] == ["schema", "version"]
 
