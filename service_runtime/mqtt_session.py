@@ -32,6 +32,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from service_runtime.backoff import Backoff
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.inbox import Inbox
 from service_runtime.log import get_log
@@ -64,8 +65,6 @@ from wire_protocol.json_messages import STOPPED, Status
 
 #: How long a clean stop waits for the broker to have the offline status.
 GOODBYE_S = 2.0
-#: A connection that lived this long resets the backoff.
-_STABLE_S = 5.0
 #: Connections in a row, none of them stable, on which our status was found to be another's.
 _STRIKES = 3
 _ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
@@ -256,30 +255,32 @@ class MqttSession:
     # --- connection ---------------------------------------------------------------------------
 
     async def _stay_connected(self) -> None:
-        failures = 0
+        backoff = Backoff(self._options, time.monotonic())
         while True:
-            connected_at = time.monotonic()
-            reason = await self._one_connection()
+            reason, lived_s = await self._one_connection()
             self.counters.lost += 1
-            # A broker that accepts and ends at once is backed off from like one that is away.
-            is_stable = time.monotonic() - connected_at > _STABLE_S
-            failures = 0 if is_stable else failures + 1
-            self._strikes = 0 if is_stable else self._strikes
-            pause_s = self._backoff_s(failures)
-            self._log.warning("broker_away", reason=reason, again_s=round(pause_s, 1))
+            now = time.monotonic()
+            backoff.ended(now, lived_s)
+            pause_s = backoff.pause_s(now, random.random())
+            if backoff.failures == 0:
+                self._strikes = 0
+            if backoff.failures & (backoff.failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
+                self._log.warning("broker_away", reason=reason, again_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
 
-    async def _one_connection(self) -> str:
+    async def _one_connection(self) -> tuple[str, float]:
+        """Why it ended, and how long it lived; 0 seconds where it was never made."""
         link = PahoLink(self._broker, self._options, self._will(), self._on_message)
         try:
             opened = await link.open()
         except (OSError, LinkClosedError) as error:
             link.shut()
             words = error.strerror if isinstance(error, OSError) else None
-            return words or str(error) or type(error).__name__  # without "[Errno 111]"
+            return words or str(error) or type(error).__name__, 0.0  # without "[Errno 111]"
         except BaseException:
             link.shut()
             raise
+        connected_at = time.monotonic()
         self._link = link
         self._announced = False
         self._is_struck = False
@@ -301,7 +302,7 @@ class MqttSession:
             self._link = None
             link.shut(reason)
             self._inbox.put(Disconnected(reason))
-        return reason
+        return reason, time.monotonic() - connected_at
 
     async def _say_goodbye(self, link: PahoLink) -> None:
         if self._presence is not None and self._announced:
@@ -330,12 +331,6 @@ class MqttSession:
             return None
         offline = self._presence.offline("connection lost")
         return Will(self._presence.topic, offline, self._presence.offline_expiry_s)
-
-    def _backoff_s(self, failures: int) -> float:
-        """Full jitter: between half of the step and the step, which doubles up to the limit."""
-        first, most = self._options.backoff_s
-        step: float = min(most, first * 2 ** min(failures, 30))
-        return step * random.uniform(0.5, 1.0)
 
     def _require_link(self) -> PahoLink:
         if self._link is None:

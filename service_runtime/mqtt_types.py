@@ -170,4 +170,9 @@ class SessionOptions:
     connect_timeout_s: float = 10.0
     #: Seconds since 1970 that have passed for certain: TLS goes by it where the clock is behind.
     known_time_s: float = 0.0
+    #: The first pause between attempts to connect, which doubles, and the longest.
     backoff_s: tuple[float, float] = (0.1, 10.0)
+    #: While a connection has not been gone for so long, no pause is longer than this: a broker that
+    #: is only started again is found within a second, and one that stays away is not hammered.
+    eager_for_s: float = 90.0
+    eager_pause_s: float = 0.7
