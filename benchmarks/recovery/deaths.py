@@ -1,0 +1,133 @@
+"""A worker dies, is stopped or freezes while it has an image: how long until images are completed elsewhere.
+
+It is struck right after its claim. Two clocks run from the strike: to the next image that is
+completed on another worker, and to the completion of the image that it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from benchmarks.recovery.ear import Heard
+from benchmarks.recovery.figures import Figure
+from benchmarks.recovery.ground import Ground, full_diagnosis
+from service_runtime.boot import monotonic_s
+from wire_protocol.messages import Claim, Offer
+
+#: Between two images of all devices together.
+_EVERY_S: Final = 0.3
+_CLAIM_S = 60.0
+_DONE_S = 90.0
+#: The broker lets a frozen worker go after one and a half of its keepalive of 5 s.
+KEEPALIVE_S: Final = 7.5
+_FREEZE_S = 12.0
+
+
+class Strike(StrEnum):
+    """What is done to the worker."""
+
+    KILL = "killed (SIGKILL)"
+    STOP = "stopped (SIGTERM)"
+    FREEZE = "frozen (SIGSTOP)"
+
+
+#: The broker tells of a death by the worker's will at once; a frozen one costs its keepalive.
+TARGETS_S: Final = {Strike.KILL: 1.0, Strike.STOP: 1.0, Strike.FREEZE: KEEPALIVE_S + 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Took:
+    next_s: float
+    same_s: float
+
+
+async def measure_deaths(ground: Ground, repeats: dict[Strike, int]) -> list[Figure]:
+    """Two figures for each way to die."""
+    figures = []
+    feeding = asyncio.create_task(_feed(ground))
+    try:
+        for strike, times in repeats.items():
+            took = [await _strike(ground, strike, number) for number in range(times)]
+            figures += [
+                Figure(
+                    f"worker {strike}: next image completed on another",
+                    tuple(t.next_s for t in took),
+                    TARGETS_S[strike],
+                ),
+                Figure(
+                    f"worker {strike}: the image that it had",
+                    tuple(t.same_s for t in took),
+                    TARGETS_S[strike],
+                    "by itself: it finishes what it has" if strike is Strike.STOP else "",
+                ),
+            ]
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    ground.check()
+    return figures
+
+
+async def _feed(ground: Ground) -> None:
+    while True:
+        for device in ground.plant.devices:
+            ground.give(device)
+            await asyncio.sleep(_EVERY_S)
+
+
+async def _strike(ground: Ground, strike: Strike, number: int) -> _Took:
+    plant, ear = ground.plant, ground.ear
+    victim = plant.workers[number % len(plant.workers)]
+    claim = await ear.first(f"a claim of {victim}", monotonic_s(), _claims(victim), _CLAIM_S)
+    assert isinstance(claim.said, Claim)
+    image_id = _image_of(ground, claim)
+    struck_s = monotonic_s()
+    doing = asyncio.create_task(_do(ground, strike, victim))
+    worker = claim.said.worker
+
+    def elsewhere(heard: Heard) -> bool:
+        found = full_diagnosis(heard)
+        return found is not None and found.worker != worker
+
+    def same(heard: Heard) -> bool:
+        found = full_diagnosis(heard)
+        return found is not None and found.image_id == image_id
+
+    following = await ear.first("an image on another worker", struck_s, elsewhere, _DONE_S)
+    again = await ear.first("the image that it had", struck_s, same, _DONE_S)
+    await doing
+    if strike is not Strike.FREEZE:
+        await ground.worker_online(victim, struck_s)
+    return _Took(following.at_s - struck_s, again.at_s - struck_s)
+
+
+async def _do(ground: Ground, strike: Strike, victim: str) -> None:
+    match strike:
+        case Strike.KILL:
+            await ground.blows.kill(victim)
+        case Strike.STOP:
+            await ground.blows.restart(victim)
+        case Strike.FREEZE:
+            await ground.blows.freeze(victim, _FREEZE_S)
+            await ground.worker_online(victim, monotonic_s() - 1.0)
+
+
+def _claims(victim: str) -> Callable[[Heard], bool]:
+    def is_it(heard: Heard) -> bool:
+        said = heard.said
+        return isinstance(said, Claim) and said.worker.rpartition("-")[0] == victim
+
+    return is_it
+
+
+def _image_of(ground: Ground, claim: Heard) -> str:
+    assert isinstance(claim.said, Claim)
+    attempt = claim.said.attempt
+    for heard in reversed(ground.ear.heard):
+        if isinstance(heard.said, Offer) and heard.said.attempt == attempt:
+            return heard.said.manifest.image_id
+    raise LookupError(f"nobody heard the offer of attempt {attempt:016x}")

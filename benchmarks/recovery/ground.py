@@ -1,0 +1,145 @@
+"""What a measurement stands on: a plant of the real programs, an ear on its broker, and pictures without end.
+
+Devices are behind links of 16 Mbit/s and 5 ms each way, so that an upload takes long enough to be
+struck; a strike is by `hemowire.chaos`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from benchmarks.recovery.ear import Ear, Heard
+from hemowire.chaos.blows import Blows
+from hemowire.chaos.pictures import Look, Picture, draw_pictures
+from hemowire.chaos.plant import Plant
+from hemowire.chaos.plant_settings import Size
+from service_runtime.boot import monotonic_s
+from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, Presence, Status
+
+#: The engine is compiled and measures itself before a worker takes anything.
+START_S = 120.0
+_LOOK_S = 0.002
+
+
+class DiedError(Exception):
+    """A program ended that nobody had struck: the figures would be of something else."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """A running plant; its methods belong to the event loop's thread."""
+
+    plant: Plant
+    blows: Blows
+    ear: Ear
+    pictures: Iterator[Picture]
+    deaths: list[str]
+
+    def give(self, device: str) -> Picture:
+        """Puts the next picture before that device's camera."""
+        picture = next(self.pictures)
+        folder = self.plant.camera_folder(device)
+        hidden = folder / f".{picture.name}"
+        hidden.write_bytes(picture.content)
+        hidden.rename(folder / picture.name)
+        return picture
+
+    def check(self) -> None:
+        """Raises DiedError where a program ended by itself."""
+        if self.deaths:
+            raise DiedError("; ".join(self.deaths))
+
+    async def worker_online(self, name: str, at_s: float) -> str:
+        """The id of the first life of this worker that says online from then on."""
+
+        def is_it(heard: Heard) -> bool:
+            said = heard.said
+            return (
+                isinstance(said, Status)
+                and said.state is Presence.ONLINE
+                and said.id.rpartition("-")[0] == name
+            )
+
+        heard = await self.ear.first(f"{name} online", at_s, is_it, START_S)
+        assert isinstance(heard.said, Status)
+        return heard.said.id
+
+    async def settled(self, limit_s: float) -> bool:
+        """Whether every image of every outbox is recorded, in time."""
+        deadline = monotonic_s() + limit_s
+        while self.owed():
+            if monotonic_s() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    def owed(self) -> int:
+        """Files before cameras that no outbox has, and images that are not recorded."""
+        owed = 0
+        for device, folder in self.plant.outboxes:
+            files = sum(
+                not f.name.startswith(".") for f in self.plant.camera_folder(device).iterdir()
+            )
+            states = self.states(folder)
+            owed += max(0, files - len(states)) + sum(state != "recorded" for state in states)
+        return owed
+
+    @staticmethod
+    def states(outbox: Path) -> list[str]:
+        """Of every image in that outbox."""
+        uri = f"{(outbox / 'outbox.sqlite').resolve().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+            return [state for (state,) in connection.execute("SELECT state FROM images")]
+
+    async def broker_back(self) -> float:
+        """When the broker's port takes connections again."""
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.plant.broker.port), 0.2):
+                    return monotonic_s()
+            except OSError:
+                await asyncio.sleep(_LOOK_S)
+
+
+@asynccontextmanager
+async def open_ground(
+    folder: Path, *, devices: int, workers: int, look: Look = Look.FIELD, brisk: bool = False
+) -> AsyncIterator[Ground]:
+    """A plant with its ear, warm: every worker has taken part once."""
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    deaths: list[str] = []
+    size = Size(devices, workers, is_brisk=brisk, has_disks=False, has_clocks=False)
+    plant = Plant(folder, size, lambda name, code: deaths.append(f"{name} ended with {code}"))
+    ear = Ear(plant.broker, plant.devices)
+    pictures = endless_pictures(look)
+    async with plant, ear.open():
+        ground = Ground(plant, Blows(plant), ear, pictures, deaths)
+        for name in plant.workers:
+            await ground.worker_online(name, 0.0)
+        for device in plant.devices:
+            ground.give(device)
+        if not await ground.settled(START_S):
+            raise DiedError("the first images were not recorded")
+        yield ground
+
+
+def endless_pictures(look: Look) -> Iterator[Picture]:
+    """Pictures of one look, no two alike."""
+    for seed in count(1):
+        for picture in draw_pictures(seed, 60):
+            if picture.look is look:
+                yield Picture(f"{seed:03d}-{picture.name}", picture.look, picture.content)
+
+
+def full_diagnosis(heard: Heard) -> Diagnosis | None:
+    """A diagnosis of the whole image, not a preview's."""
+    said = heard.said
+    is_full = isinstance(said, Diagnosis) and said.status is not DiagnosisStatus.PREVIEW
+    return said if is_full and isinstance(said, Diagnosis) else None
