@@ -131,6 +131,8 @@ class LightDevice:
             case io.ReadChunk(image_id=image_id, offset=offset, size=size):
                 data = self._bytes[image_id][offset : offset + size]
                 self._drive.tell(io.ChunkRead(image_id, offset, data))
+            case io.MakePreview(image_id=image_id):
+                self._drive.tell(io.PreviewMade(image_id, None))
             case io.CheckRow(image_id=image_id):
                 self._drive.tell(io.RowChecked(image_id, True))
             case io.Persist(image_id=image_id, state=state):

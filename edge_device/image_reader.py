@@ -52,6 +52,15 @@ class ImageReader:
             self._is_loading = True
             self._tasks.create_task(self._load(image_id), name="read image")
 
+    async def whole(self, image_id: str) -> bytes | None:
+        """All its bytes, checked, and kept for the chunks that follow; None where they are damaged."""
+        data = self._kept.get(image_id)
+        if data is None:
+            data = await self._read(image_id)
+            if data is not None:
+                self._keep(image_id, data)
+        return data
+
     def check(self, image_id: str) -> None:
         """Hashes the row's bytes on disk afresh and answers RowChecked."""
         self.forget(image_id)
@@ -88,12 +97,17 @@ class ImageReader:
             if self._asked and self._asked[0].image_id == image_id:
                 self._tell(ChunkRead(image_id, self._asked.popleft().offset, b""))
         else:
-            self._kept[image_id] = data
-            self._kept_bytes += len(data)
-            while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                self._kept_bytes -= len(oldest)
+            self._keep(image_id, data)
         self._answer()
+
+    def _keep(self, image_id: str, data: bytes) -> None:
+        if image_id in self._kept:
+            return
+        self._kept[image_id] = data
+        self._kept_bytes += len(data)
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest)
 
     async def _check(self, image_id: str) -> None:
         self._tell(RowChecked(image_id, await self._read(image_id) is not None))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 
+from edge_device.encoding.preview import make_preview
 from edge_device.image_reader import ImageReader
 from edge_device.outbox import OutboxRow, Refusal
 from edge_device.outbox_thread import DiskGivenUpError, OutboxThread
@@ -141,6 +142,8 @@ class Transfer:
                     self.reader.prepare(image_id)
             case io.ReadChunk():
                 self.reader.read(effect)
+            case io.MakePreview():
+                self._start(self._preview(effect), "preview")
             case io.CheckRow(image_id=image_id):
                 self.reader.check(image_id)
             case io.Persist():
@@ -159,6 +162,14 @@ class Transfer:
         told = published_code(code)
         if told is not None:
             self.tell(io.Published(token, told))
+
+    async def _preview(self, asked: io.MakePreview) -> None:
+        """Of the checked bytes; on a thread, for it takes some tens of milliseconds."""
+        data = await self.reader.whole(asked.image_id)
+        made = None
+        if data is not None:
+            made = await asyncio.to_thread(make_preview, data, asked.um_per_px, asked.most_bytes)
+        self.tell(io.PreviewMade(asked.image_id, made))
 
     async def _quarantine(self, image_id: str, refusal: Refusal) -> None:
         self.reader.forget(image_id)

@@ -77,7 +77,7 @@ CHANNELS: Final[dict[Kind, Channel]] = {
     Kind.CLOCK: Channel((m.ClockRequest, m.ClockReply), 0, "Four timestamps."),
 }
 #: Types that stand inside another packet.
-_NESTED: Final = (Manifest.__name__, m.Recorded.__name__)
+_NESTED: Final = (Manifest.__name__, m.Preview.__name__, m.Recorded.__name__)
 _MARK: Final = {kind: number for number, kind in KINDS.items()}
 
 
@@ -87,7 +87,7 @@ def render(root: str = DEFAULT_ROOT) -> dict[str, Any]:
         {*KINDS.values(), *(t for c in CHANNELS.values() for t in c.messages)},
         key=lambda kind: kind.__name__,
     )
-    schemas = _schemas([*types, Manifest])
+    schemas = _schemas([*types, Manifest, m.Preview])
     return {
         "asyncapi": "3.0.0",
         "info": {

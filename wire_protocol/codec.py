@@ -19,7 +19,7 @@ from wire_protocol.ids import ATTEMPT_MAX
 from wire_protocol.manifest import Manifest
 
 MAJOR: Final = 1
-MINOR: Final = 1
+MINOR: Final = 2
 VERSION: Final = MAJOR << 4 | MINOR
 CRC_BYTES: Final = 4
 MAX_PACKET_BYTES: Final = m.MAX_CHUNK_BYTES + 16 * 1024
@@ -47,7 +47,7 @@ KINDS: Final[dict[int, type[m.Message]]] = {
 }
 #: Fields of version 1.0, for types that later minor versions appended to: a peer of 1.0 sends so
 #: many, and the defaults of the others say what was true of it.
-_FIRST_FIELDS: Final[dict[type[BaseModel], int]] = {Manifest: 16}
+_FIRST_FIELDS: Final[dict[type[BaseModel], int]] = {Manifest: 16, m.Offer: 5}
 _KIND_OF: Final = {message: kind for kind, message in KINDS.items()}
 
 
@@ -143,6 +143,8 @@ def _model(kind: type[BaseModel], fields: tuple[Any, ...]) -> BaseModel:
     values = dict(zip(names, fields, strict=False))  # a newer minor version may append fields
     if kind is m.Offer and isinstance(values["manifest"], tuple):
         values["manifest"] = _model(Manifest, values["manifest"])
+    if kind is m.Offer and isinstance(values.get("preview"), tuple):
+        values["preview"] = _model(m.Preview, values["preview"])
     if kind is m.InquiryAnswer and isinstance(values["known"], tuple):
         values["known"] = tuple(
             _model(m.Recorded, item) if isinstance(item, tuple) else item

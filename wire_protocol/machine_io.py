@@ -16,6 +16,7 @@ from wire_protocol.messages import (
     InquiryAnswer,
     Offer,
     Outcome,
+    Preview,
     Recorded,
     TransferMessage,
 )
@@ -131,6 +132,14 @@ class ChunkRead:
     image_id: str
     offset: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewMade:
+    """Answer to `MakePreview`; None where none can be made, so that the image goes without."""
+
+    image_id: str
+    preview: Preview | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +267,16 @@ class ReadChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class MakePreview:
+    """The link is slow: make a preview of at most so many bytes; answered by PreviewMade."""
+
+    image_id: str
+    most_bytes: int
+    #: Of the image.
+    um_per_px: float
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRow:
     """A worker saw another digest: hash the row; answered by RowChecked."""
 
@@ -322,6 +341,18 @@ class Fetch:
     suspect: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ClassifyPreview:
+    """A preview that is what its sha256 says: publish a draft of it soon, or leave it where there is
+    no room; the image follows. Nothing answers this."""
+
+    site: str
+    device: str
+    attempt: int
+    manifest: Manifest
+    preview: Preview
+
+
 SenderEvent = (
     Connected
     | Disconnected
@@ -333,6 +364,7 @@ SenderEvent = (
     | WorkerStatus
     | RecordsStatus
     | ChunkRead
+    | PreviewMade
     | RowChecked
     | Persisted
     | Withdrawn
@@ -352,6 +384,13 @@ ReceiverEvent = (
     | Drain
 )
 SenderEffect = (
-    Publish | Stamp | ReadChunk | CheckRow | Persist | RejectOnDevice | RepublishRejection
+    Publish
+    | Stamp
+    | ReadChunk
+    | MakePreview
+    | CheckRow
+    | Persist
+    | RejectOnDevice
+    | RepublishRejection
 )
-ReceiverEffect = Publish | Stamp | Store | Fetch
+ReceiverEffect = Publish | Stamp | Store | Fetch | ClassifyPreview

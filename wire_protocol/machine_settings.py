@@ -5,7 +5,12 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from wire_protocol.manifest import MAX_IMAGE_BYTES, MAX_SIDE_PX
-from wire_protocol.messages import MAX_CHUNK_BYTES, MAX_INQUIRY_IDS, MIN_CHUNK_BYTES
+from wire_protocol.messages import (
+    MAX_CHUNK_BYTES,
+    MAX_INQUIRY_IDS,
+    MAX_PREVIEW_BYTES,
+    MIN_CHUNK_BYTES,
+)
 
 
 class SenderSettings(BaseModel):
@@ -47,6 +52,14 @@ class SenderSettings(BaseModel):
     inline_bytes: int = Field(
         24 * 1024, ge=0, le=MAX_CHUNK_BYTES, description="rides in the offer on any link"
     )
+    preview_after_s: float = Field(
+        2.0, gt=0, description="an image that needs longer is offered with a preview"
+    )
+    preview_bytes: int = Field(
+        MAX_PREVIEW_BYTES, ge=0, le=MAX_PREVIEW_BYTES, description="of a preview; 0: none are sent"
+    )
+    preview_share: int = Field(8, ge=1, description="a preview is at most this part of its image")
+    preview_tries: int = Field(2, ge=1, description="offers of one image that carry its preview")
     control_slots: int = Field(2, ge=1, description="of the Receive Maximum, kept from chunks")
     claimed_transfers: int = Field(2, ge=1, description="offered or claimed, bytes left to send")
     inline_offers: int = Field(2, ge=1, description="unanswered offers that hold their bytes")

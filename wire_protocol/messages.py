@@ -13,10 +13,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wire_protocol.ids import Attempt, Hex128, ImageId, OutboxId, Sha256, StoreId, Worker
-from wire_protocol.manifest import Manifest
+from wire_protocol.manifest import MAX_SIDE_PX, Manifest
 
 MAX_CHUNK_BYTES = 96 * 1024
 MIN_CHUNK_BYTES = 4 * 1024
+#: A preview has to reach the worker in a second or so on the slowest links.
+MAX_PREVIEW_BYTES = 24 * 1024
 MAX_INQUIRY_IDS = 200
 MAX_MISSING_RANGES = 64
 #: Room for the header of a chunk or the fields of an offer beside its bytes, in one packet.
@@ -51,6 +53,17 @@ class Outcome(StrEnum):
 # --- device -> one worker, on offer/{site}/{device} -------------------------------------------
 
 
+class Preview(_Message):
+    """A small JPEG of the same field, for a first draft while the image travels; it frees nothing."""
+
+    sha256: Sha256
+    width_px: int = Field(ge=1, le=MAX_SIDE_PX)
+    height_px: int = Field(ge=1, le=MAX_SIDE_PX)
+    #: Of the preview's own pixels: as many times the image's as the preview is smaller.
+    um_per_px: float = Field(gt=0, le=10_000, allow_inf_nan=False)
+    data: bytes = Field(min_length=1, max_length=MAX_PREVIEW_BYTES)
+
+
 class Offer(_Message):
     """Asks any worker to take an image; `inline` holds all its bytes when they fit one chunk."""
 
@@ -59,6 +72,7 @@ class Offer(_Message):
     stored: bool = False
     suspect: bool = False
     inline: bytes | None = Field(default=None, max_length=MAX_CHUNK_BYTES)
+    preview: Preview | None = None
 
     @model_validator(mode="after")
     def _inline_is_whole(self) -> Offer:
@@ -66,6 +80,8 @@ class Offer(_Message):
             raise ValueError("inline must hold all size_bytes of the image")
         if self.inline is not None and self.stored:
             raise ValueError("a stored offer carries no bytes")
+        if self.preview is not None and (self.stored or self.inline is not None):
+            raise ValueError("a preview stands for bytes that are still to come")
         return self
 
 

@@ -39,6 +39,7 @@ class Pace:
         "_is_filling",
         "_min_rtt_before",
         "_min_rtt_now",
+        "_packet_room",
         "_rate_before",
         "_rate_now",
         "_rate_since",
@@ -53,6 +54,7 @@ class Pace:
     def __init__(self, settings: SenderSettings) -> None:
         self._settings = settings
         self._chunk_cap = settings.chunk_max_bytes
+        self._packet_room = MAX_CHUNK_BYTES
         self._rate_now = self._rate_before = 0.0
         self._rate_since = self._rtt_since = float("-inf")
         self._min_rtt_now = self._min_rtt_before = float("inf")
@@ -83,7 +85,8 @@ class Pace:
     def packet_limit(self, maximum_packet_size: int) -> None:
         """The broker's Maximum Packet Size caps the chunk."""
         room = maximum_packet_size - PACKET_OVERHEAD_BYTES
-        self._chunk_cap = max(1, min(self._settings.chunk_max_bytes, MAX_CHUNK_BYTES, room))
+        self._packet_room = max(1, min(MAX_CHUNK_BYTES, room))
+        self._chunk_cap = min(self._settings.chunk_max_bytes, self._packet_room)
 
     def chunk_bytes(self) -> int:
         """About 250 ms of the link, within the limits."""
@@ -94,6 +97,16 @@ class Pace:
     def inline_bytes(self) -> int:
         """The largest image that rides in its offer: a chunk, and on slow links still a preview."""
         return max(self.chunk_bytes(), min(self._settings.inline_bytes, self._chunk_cap))
+
+    def preview_bytes(self, image_bytes: int) -> int:
+        """How large a preview of such an image may be; 0 where it goes as quickly without one."""
+        s = self._settings
+        # Before a rate is known: as if the first window made a round trip.
+        rate = self.rate or s.window_first_bytes / max(self.srtt, SHORTEST_RTT_S)
+        if image_bytes / rate <= s.preview_after_s:
+            return 0
+        most = min(s.preview_bytes, image_bytes // s.preview_share, self._packet_room)
+        return most if most >= MIN_CHUNK_BYTES else 0  # there is nothing to see in less
 
     def window_bytes(self) -> int:
         """How much may be in flight."""

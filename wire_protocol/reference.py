@@ -59,7 +59,7 @@ def blocks() -> dict[str, str]:
     """Each made block of the page, by name."""
     return {
         "kinds": _kinds(),
-        "fields": "\n".join(_fields(kind) for kind in [*KINDS.values(), Manifest]),
+        "fields": "\n".join(_fields(kind) for kind in [*KINDS.values(), Manifest, m.Preview]),
         "topics": _topics(),
         "examples": "\n".join(_example(name, msg) for name, msg in examples().items()),
         "device_numbers": _settings(SenderSettings),

@@ -91,6 +91,7 @@ class Sender:
             io.WorkerStatus: self._on_worker_status,
             io.RecordsStatus: self._on_records_status,
             io.ChunkRead: self._on_chunk_read,
+            io.PreviewMade: self._on_preview_made,
             io.RowChecked: self._on_row_checked,
             io.Persisted: self._on_persisted,
             io.Withdrawn: self._on_withdrawn,
@@ -244,6 +245,13 @@ class Sender:
         else:
             self._publish_chunk(upload, event.offset, event.data, now)
             self._offers_as_before = upload.uploading
+
+    def _on_preview_made(self, event: io.PreviewMade, now: float) -> None:
+        image = self._images.get(event.image_id)
+        upload = None if image is None else image.upload
+        if image is None or upload is None or upload.phase is not Phase.READING or upload.inline:
+            return  # that attempt is over, or went out with the answer to an earlier one
+        self._publish_offer(image, upload, None, now, preview=event.preview)
 
     def _on_row_checked(self, event: io.RowChecked, now: float) -> None:
         image = self._images.get(event.image_id)
@@ -570,15 +578,38 @@ class Sender:
                 return
             self._queue.discard(image_id)
             attempt = self._random64() or 1
+            most_preview = 0 if stored or inline else self._preview_bytes(image)
             upload = Upload(
-                attempt, image.manifest, stored=stored, inline=inline, pace=self.pace, now=now
+                attempt,
+                image.manifest,
+                stored=stored,
+                inline=inline,
+                previewed=most_preview > 0,
+                pace=self.pace,
+                now=now,
             )
             image.upload = upload
             self._uploads[attempt] = upload
             if inline:
                 self._read(upload, 0, size)
+            elif most_preview:
+                scale = image.manifest.um_per_px
+                assert scale is not None
+                self._out.append(io.MakePreview(image_id, most_preview, scale))
             else:
                 self._publish_offer(image, upload, None, now)
+
+    def _preview_bytes(self, image: Image) -> int:
+        """How large a preview its offer may carry; 0 for none.
+
+        What kills decoders is not shown round, and nobody could judge one without a scale.
+        """
+        s = self._settings
+        if image.previews >= s.preview_tries or image.vanished >= s.suspect_after:
+            return 0
+        if image.manifest.um_per_px is None:
+            return 0
+        return self.pace.preview_bytes(image.manifest.size_bytes)
 
     def _may_offer(self, image: Image, *, stored: bool, inline: bool, now: float) -> bool:
         s = self._settings
@@ -607,7 +638,13 @@ class Sender:
         return True
 
     def _publish_offer(
-        self, image: Image, upload: Upload, inline: bytes | None, now: float
+        self,
+        image: Image,
+        upload: Upload,
+        inline: bytes | None,
+        now: float,
+        *,
+        preview: m.Preview | None = None,
     ) -> None:
         s = self._settings
         upload.phase = Phase.OFFERED
@@ -618,10 +655,16 @@ class Sender:
             stored=upload.stored,
             suspect=image.vanished >= s.suspect_after,
             inline=inline,
+            preview=preview,
         )
         if inline is not None:
             self._next_order += 1
             upload.sent(0, len(inline), self._next_order, now)
+        if preview is not None:
+            self._next_order += 1
+            upload.sent_preview(len(preview.data), self._next_order, now)
+            image.previews += 1
+            self.counts.previews += 1
         wait = self._patience.for_answer(self._silences)
         upload.expires = now + wait
         self.counts.offers += 1
@@ -714,13 +757,15 @@ class Sender:
         """An offer got its first answer: a round trip, and proof that workers listen."""
         self._silences = 0
         elapsed = now - upload.sent_at
-        if not (upload.inline or upload.stored):
+        preview, upload.preview = upload.preview, None
+        if not (upload.inline or upload.stored or preview):
             self.pace.sample_rtt(elapsed, now)
-        for chunk in upload.out.values():
+        for chunk in [*upload.out.values(), *([preview] if preview else [])]:
             size = chunk.end - chunk.offset
             self.pace.in_flight -= size
             self.pace.delivered += size
-            self.pace.sample_rtt(elapsed, now)
+            if chunk is not preview:
+                self.pace.sample_rtt(elapsed, now)
             delivered = self.pace.delivered - chunk.delivered
             self.pace.sample_rate(delivered, elapsed, chunk.limited, now)
         upload.out.clear()

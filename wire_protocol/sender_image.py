@@ -29,6 +29,8 @@ class Image:
     failures: int = 0
     reoffers: int = 0
     mismatches: int = 0
+    #: Offers of it that carried a preview.
+    previews: int = 0
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class SenderCounts:
     """What happened, for health and the curious."""
 
     offers: int = 0
+    previews: int = 0
     chunks: int = 0
     chunk_bytes: int = 0
     resent_bytes: int = 0

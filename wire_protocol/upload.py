@@ -24,7 +24,7 @@ LOSS_SLACK_S = 0.02
 class Phase(Enum):
     """How far an attempt is."""
 
-    READING = auto()  #: the bytes of an inline offer are being read
+    READING = auto()  #: the bytes of an inline offer are being read, or its preview is being made
     OFFERED = auto()
     CLAIMED = auto()
 
@@ -64,6 +64,7 @@ class Upload:
         "out",
         "pending",
         "phase",
+        "preview",
         "probe_at",
         "probes",
         "reading",
@@ -84,6 +85,7 @@ class Upload:
         *,
         stored: bool,
         inline: bool,
+        previewed: bool = False,
         pace: Pace,
         now: float,
     ) -> None:
@@ -92,7 +94,9 @@ class Upload:
         self.stored = stored
         self.inline = inline
         self._pace = pace
-        self.phase = Phase.READING if inline else Phase.OFFERED
+        self.phase = Phase.READING if inline or previewed else Phase.OFFERED
+        #: Of the offer's preview, until the offer is answered.
+        self.preview: Sent | None = None
         self.sent_at = now
         #: When an unanswered offer is over.
         self.expires = float("inf")
@@ -168,6 +172,14 @@ class Upload:
         pace.in_flight += size
         self.sent_through = max(self.sent_through, end)
 
+    def sent_preview(self, size: int, order: int, now: float) -> None:
+        """The offer went out with so many bytes of preview."""
+        pace = self._pace
+        if pace.in_flight == 0:
+            pace.was_idle()
+        self.preview = Sent(0, size, order, now, pace.delivered, pace.app_limited(), again=False)
+        pace.in_flight += size
+
     def lost(self, offset: int) -> None:
         """The broker did not take this chunk."""
         chunk = self.out.pop(offset, None)
@@ -180,6 +192,9 @@ class Upload:
             self._pace.in_flight -= chunk.end - chunk.offset
         for start, end in self.reading.items():
             self._pace.in_flight -= end - start
+        if self.preview is not None:
+            self._pace.in_flight -= self.preview.end
+            self.preview = None
         self.out.clear()
         self.reading.clear()
 

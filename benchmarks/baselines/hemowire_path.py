@@ -140,6 +140,8 @@ class HemowireSending:
                 self._drive.tell(io.Persisted(image_id, state))
                 if state is io.OutboxState.STORED:
                     self._end(image_id, "")
+            case io.MakePreview(image_id=image_id):
+                self._drive.tell(io.PreviewMade(image_id, None))
             case io.CheckRow(image_id=image_id):
                 self._drive.tell(io.RowChecked(image_id, True))
             case io.RejectOnDevice(image_id=image_id, detail=detail):

@@ -165,6 +165,8 @@ class Device:
             case io.ReadChunk(image_id=image_id, offset=offset, size=size):
                 data = self._bytes[image_id][offset : offset + size]
                 self._tell(io.ChunkRead(image_id, offset, data))
+            case io.MakePreview(image_id=image_id):
+                self._tell(io.PreviewMade(image_id, None))
             case io.CheckRow(image_id=image_id):
                 self._tell(io.RowChecked(image_id, True))
             case io.Persist(image_id=image_id, state=state):

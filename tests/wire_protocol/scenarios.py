@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.wire_protocol.world import KIB, Faults, Row, World
+from tests.wire_protocol.world import KIB, SENDER, Faults, Row, World
 from wire_protocol import messages as m
 from wire_protocol.codec import encode
 from wire_protocol.machine_io import OutboxState
@@ -431,6 +431,95 @@ def a_busy_worker_is_asked_again() -> None:
     assert any(d.sender.counts.busy for d in world.devices.values())
 
 
+def a_slow_link_sends_a_preview_ahead() -> None:
+    """At 256 kbit/s and 300 ms each way the worker has something to look at in 1.5 s, once."""
+    world = start(
+        uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6, workers=2
+    )
+    device = world.devices["d0"]
+    began = world.now
+    first = device.capture(240 * KIB)
+    second = device.capture(240 * KIB)
+    finish(world, 30)
+    assert [image_id for _, image_id in world.previews] == [
+        row.manifest.image_id for row in (first, second)
+    ]
+    assert world.previews[0][0] - began < 1.5
+    assert device.sender.counts.chunk_bytes == 2 * 240 * KIB, "a preview spared bytes"
+
+
+def the_wait_for_an_answer_covers_the_preview() -> None:
+    """A short round trip and a slow link: the preview alone takes longer than an answer may."""
+    world = start(
+        uplink_bytes_per_s=32_000.0,
+        faults=Faults(latency_s=0.05),
+        round_trip_s=0.1,
+        sender_settings=SENDER.model_copy(update={"offer_wait_rtts": 1.0}),
+    )
+    device = world.devices["d0"]
+    for _ in range(3):
+        device.capture(240 * KIB)
+        finish(world, 20)
+    assert len(world.previews) == 2, "for the first no rate was known"
+    assert len(device.offers) == 3
+
+
+def a_quick_link_sends_no_preview() -> None:
+    """Neither before nor after the rate is known; nor does a small image, on any link."""
+    world = start(round_trip_s=0.01, uplink_bytes_per_s=1_000_000.0)
+    for _ in range(4):
+        world.devices["d0"].capture(240 * KIB)
+    finish(world, 10)
+    assert not world.previews
+    world = start(round_trip_s=0.6, uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3))
+    for _ in range(4):
+        world.devices["d0"].capture(20 * KIB)
+    finish(world, 20)
+    assert not world.previews
+
+
+def a_preview_frees_nothing() -> None:
+    """The worker that saw it dies before the image is there: the image takes its whole way."""
+    world = start(uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6)
+    device = world.devices["d0"]
+    row = device.capture(200 * KIB)
+    world.run(lambda: bool(world.previews), 5)
+    world.run_for(1)
+    assert row.state in (OutboxState.WAITING, OutboxState.SENDING)
+    assert not world.records.rows
+    world.workers["w1"].kill()
+    world.add_worker()
+    finish(world, 30)
+    assert world.archive[row.manifest.sha256] == row.data
+
+
+def a_preview_travels_twice_at_most() -> None:
+    """Nobody takes the image for a while: its offers are repeated, the preview is not."""
+    world = start(uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6)
+    for worker in world.workers.values():
+        worker.frozen = True
+    device = world.devices["d0"]
+    device.capture(240 * KIB)
+    world.run_for(40)
+    for worker in world.workers.values():
+        worker.frozen = False
+    finish(world, 40)
+    assert len(device.offers) > 4
+    assert sum(offer.preview is not None for offer in device.offers) == 2
+
+
+def what_kills_decoders_is_not_shown_round() -> None:
+    """A suspect image is offered without a preview."""
+    world = start(uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6)
+    row = world.devices["d0"].capture(200 * KIB)
+    row.vanished = 2
+    world.devices["d0"].restart()
+    finish(world, 30)
+    last = world.devices["d0"].offers[-1]
+    assert last.suspect
+    assert last.preview is None
+
+
 SCENARIOS = (
     lost_chunks_are_reported_and_sent_again,
     a_lost_tail_is_found_by_a_probe,
@@ -459,4 +548,10 @@ SCENARIOS = (
     the_window_keeps_the_queue_short,
     the_archive_may_be_away,
     a_busy_worker_is_asked_again,
+    a_slow_link_sends_a_preview_ahead,
+    the_wait_for_an_answer_covers_the_preview,
+    a_quick_link_sends_no_preview,
+    a_preview_frees_nothing,
+    a_preview_travels_twice_at_most,
+    what_kills_decoders_is_not_shown_round,
 )

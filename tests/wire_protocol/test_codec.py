@@ -63,17 +63,29 @@ def manifests(draw: st.DrawFn, size: st.SearchStrategy[int] | None = None) -> Ma
     )
 
 
+PREVIEWS = st.builds(
+    m.Preview,
+    sha256=SHA,
+    width_px=st.integers(1, 65_535),
+    height_px=st.integers(1, 65_535),
+    um_per_px=st.floats(0.001, 100),
+    data=st.binary(min_size=1, max_size=300),
+)
+
+
 @st.composite
 def offers(draw: st.DrawFn) -> m.Offer:
     inline = draw(st.none() | st.binary(min_size=1, max_size=200))
     manifest = draw(manifests(st.just(len(inline)) if inline else None))
     stored = draw(st.booleans()) and inline is None
+    preview = None if inline or stored else draw(st.none() | PREVIEWS)
     return m.Offer(
         attempt=draw(ATTEMPT),
         manifest=manifest,
         stored=stored,
         suspect=draw(st.booleans()),
         inline=inline,
+        preview=preview,
     )
 
 
@@ -245,12 +257,35 @@ def test_an_offer_of_version_1_0_has_no_reason_for_its_override(message: m.Offer
     fields = msgpack.unpackb(packet[2:-4])
     *of_1_0, reason = fields[1]
     assert reason == message.manifest.override_reason
-    back = decode(sealed(b"\x10" + packet[1:2] + msgpack.packb([fields[0], of_1_0, *fields[2:]])))
+    body = msgpack.packb([fields[0], of_1_0, *fields[2:5]])
+    back = decode(sealed(b"\x10" + packet[1:2] + body))
     assert isinstance(back, m.Offer)
     assert back.manifest == message.manifest.model_copy(update={"override_reason": ""})
-    fewer = [fields[0], of_1_0[:-1], *fields[2:]]
+    assert back.preview is None
+    fewer = [fields[0], of_1_0[:-1], *fields[2:5]]
     with pytest.raises(PeerError, match="Manifest: 15 fields, 16 needed"):
         decode(sealed(b"\x10" + packet[1:2] + msgpack.packb(fewer)))
+
+
+@pytest.mark.parametrize("other", [{"stored": True}, {"inline": b"four"}])
+def test_a_preview_beside_the_bytes_themselves_is_refused(other: dict[str, Any]) -> None:
+    offer = examples()["Offer"]
+    assert isinstance(offer, m.Offer)
+    preview = m.Preview(sha256="a" * 64, width_px=1, height_px=1, um_per_px=1.0, data=b"x")
+    smaller = offer.manifest.model_copy(update={"size_bytes": 4})
+    with pytest.raises(ValueError, match="still to come"):
+        m.Offer(attempt=1, manifest=smaller, preview=preview, **other)
+
+
+def test_a_preview_of_more_than_24_kib_is_refused() -> None:
+    with pytest.raises(ValueError, match="data"):
+        m.Preview(
+            sha256="a" * 64,
+            width_px=1,
+            height_px=1,
+            um_per_px=1.0,
+            data=bytes(m.MAX_PREVIEW_BYTES + 1),
+        )
 
 
 @pytest.mark.parametrize(("overridden", "reason"), [(False, "urgent"), (True, "because")])

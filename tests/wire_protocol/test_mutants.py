@@ -138,6 +138,22 @@ def blind_to_unknown(real: Callable[..., Any]) -> Callable[..., Any]:
     return put_failed
 
 
+def previews_that_free(real: Callable[..., Any]) -> Callable[..., Any]:
+    def take(self: Receiver, transfer: Any, preview: m.Preview) -> None:
+        real(self, transfer, preview)
+        manifest = transfer.manifest
+        stored = m.Stored(
+            attempt=transfer.attempt, image_id=manifest.image_id, sha256=manifest.sha256
+        )
+        self._publish(transfer.device, stored)
+
+    return take
+
+
+def preview_each_time(self: Sender, image: Any) -> int:
+    return self.pace.preview_bytes(image.manifest.size_bytes)
+
+
 class _NoCrc:
     """zlib whose checksum fits everything."""
 
@@ -322,6 +338,36 @@ MUTANTS = (
         "Busy is not answered by waiting",
         replace(Sender, "_on_busy", lambda *_: None),
         s.a_busy_worker_is_asked_again,
+    ),
+    Mutant(
+        "no previews",
+        replace(Pace, "preview_bytes", lambda *_: 0),
+        s.a_slow_link_sends_a_preview_ahead,
+    ),
+    Mutant(
+        "nobody waits for a preview's bytes",
+        ignore(Upload, "sent_preview"),
+        s.the_wait_for_an_answer_covers_the_preview,
+    ),
+    Mutant(
+        "a preview on every link",
+        replace(Pace, "preview_bytes", lambda _self, size: size // 8),
+        s.a_quick_link_sends_no_preview,
+    ),
+    Mutant(
+        "a preview counts as the image",
+        wrap(Receiver, "_take_preview", previews_that_free),
+        s.a_preview_frees_nothing,
+    ),
+    Mutant(
+        "a preview with each offer",
+        replace(Sender, "_preview_bytes", preview_each_time),
+        s.a_preview_travels_twice_at_most,
+    ),
+    Mutant(
+        "a suspect's preview",
+        replace(Sender, "_preview_bytes", preview_each_time),
+        s.what_kills_decoders_is_not_shown_round,
     ),
 )
 

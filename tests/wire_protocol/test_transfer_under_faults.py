@@ -128,6 +128,7 @@ def make_world(seed: int) -> World:
         uplink_bytes_per_s=rng.choice((0.0, 0.0, 30_000.0, 300_000.0)),
         receive_maximum=rng.choice((1, 3, 20, 20)),
         put_s=rng.choice((0.02, 0.02, 1.5)),
+        round_trip_s=rng.choice((0.0, 2 * faults.latency_s)),
     )
     for number in range(rng.choice((1, 1, 2, 3))):
         world.add_device(f"d{number}")

@@ -85,6 +85,8 @@ class World:
     put_s: float = 0.02
     #: Of each device's connection; 0 is unlimited.
     uplink_bytes_per_s: float = 0.0
+    #: What a connection tells its sender of the way to the broker and back; 0 is unknown.
+    round_trip_s: float = 0.0
     #: Changes a payload on its way to a worker, or drops it by returning None.
     tamper: Callable[[m.Message, bytes], bytes | None] | None = None
 
@@ -103,6 +105,8 @@ class World:
         self._worker_number = 0
         self.history: list[Callable[[], None]] = []
         self.puts = 0
+        #: Previews that reached a worker: when, and of which image.
+        self.previews: list[tuple[float, str]] = []
 
     @property
     def bad(self) -> bool:
@@ -372,6 +376,7 @@ class DeviceHost(Host):
             content_type=ContentType.JPEG,
             width_px=64,
             height_px=64,
+            um_per_px=0.2,
             captured_at="2026-11-21T09:14:03.120Z",
             clock_synced=True,
             captured_ns=1,
@@ -390,7 +395,8 @@ class DeviceHost(Host):
         self.connected = True
         self.epoch += 1
         self.unacked = 0
-        self.tell(io.Connected(io.LinkLimits(2_000_000, self.world.receive_maximum)))
+        limits = io.LinkLimits(2_000_000, self.world.receive_maximum)
+        self.tell(io.Connected(limits, self.world.round_trip_s))
         records = self.world.records
         self.tell(io.RecordsStatus(records.online, records.store_id))
         for worker in list(self.world.workers.values()):
@@ -484,6 +490,15 @@ class DeviceHost(Host):
                         self.tell(io.ChunkRead(image_id, offset, data))
 
                 world.at(0.0005, read)
+            case io.MakePreview(image_id=image_id, most_bytes=most):
+                made = self._preview(image_id, most)
+                maker = self.sender
+
+                def tell_preview() -> None:
+                    if self.sender is maker:
+                        self.tell(io.PreviewMade(image_id, made))
+
+                world.at(0.03, tell_preview)
             case io.CheckRow(image_id=image_id):
                 self.checks += 1
                 row = self.outbox[image_id]
@@ -502,6 +517,16 @@ class DeviceHost(Host):
                 self.reject(image_id, self.outbox[image_id].reason)
             case io.Stamp():
                 pass
+
+    def _preview(self, image_id: str, most_bytes: int) -> m.Preview | None:
+        """None of a damaged image; else as large as it may be."""
+        row = self.outbox[image_id]
+        assert 0 < most_bytes <= m.MAX_PREVIEW_BYTES
+        if row.on_disk is not None:
+            return None
+        data = random.Random(image_id).randbytes(most_bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return m.Preview(sha256=sha256, width_px=32, height_px=32, um_per_px=0.4, data=data)
 
     def _publish(self, effect: io.Publish) -> None:
         world = self.world
@@ -706,6 +731,13 @@ class WorkerHost(Host):
                         self._later(0.05, lambda: self._diagnose(effect))
 
                 self._later(world.put_s, fetch)
+            case io.ClassifyPreview(manifest=manifest, preview=preview):
+                assert hashlib.sha256(preview.data).hexdigest() == preview.sha256
+                assert preview.sha256 != manifest.sha256
+                row = world.devices[effect.device].outbox[manifest.image_id]
+                assert row.manifest == manifest
+                assert not row.poison or row.vanished < self.world.sender_settings.suspect_after
+                world.previews.append((world.now, manifest.image_id))
             case io.Stamp():
                 pass
 
