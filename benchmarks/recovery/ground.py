@@ -7,25 +7,37 @@ struck; a strike is by `hemowire.chaos`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from benchmarks.recovery.ear import Ear, Heard
 from hemowire.chaos.blows import Blows
+from hemowire.chaos.checker import Verdict, check
+from hemowire.chaos.history import Capture, Event, Kind
 from hemowire.chaos.pictures import Look, Picture, draw_pictures
 from hemowire.chaos.plant import Plant
 from hemowire.chaos.plant_settings import Size
+from hemowire.chaos.readings import (
+    is_told,
+    read_archive,
+    read_as_operator,
+    read_outbox,
+    read_records,
+)
 from service_runtime.boot import monotonic_s
 from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, Presence, Status
 
 #: The engine is compiled and measures itself before a worker takes anything.
 START_S = 120.0
 _LOOK_S = 0.002
+_TELLING_S = 20.0
 
 
 class DiedError(Exception):
@@ -41,6 +53,8 @@ class Ground:
     ear: Ear
     pictures: Iterator[Picture]
     deaths: list[str]
+    #: What was put before the cameras and what was struck, for the judge.
+    events: list[Event]
 
     def give(self, device: str) -> Picture:
         """Puts the next picture before that device's camera."""
@@ -48,8 +62,35 @@ class Ground:
         folder = self.plant.camera_folder(device)
         hidden = folder / f".{picture.name}"
         hidden.write_bytes(picture.content)
+        digest = hashlib.sha256(picture.content).hexdigest()
+        self.events.append(
+            Capture(kind=Kind.INVOKE, device=device, source=picture.name, sha256=digest)
+        )
         hidden.rename(folder / picture.name)
         return picture
+
+    async def judge(self) -> Verdict:
+        """Ends the programs and compares what was given with what the durable parties hold."""
+        plant = self.plant
+        await plant.stop("edge")
+        told = partial(is_told, plant.database, plant.outboxes)
+        deadline = monotonic_s() + _TELLING_S
+        while not await asyncio.to_thread(told):
+            if monotonic_s() > deadline:
+                break
+            await asyncio.sleep(0.2)
+        await plant.stop("worker", "records", "broker")
+        return await asyncio.to_thread(self._judge)
+
+    def _judge(self) -> Verdict:
+        plant = self.plant
+        read: list[Event] = [read_outbox(device, folder) for device, folder in plant.outboxes]
+        read += [
+            read_records(plant.database),
+            read_archive(plant.archive),
+            read_as_operator(plant.records_config),
+        ]
+        return check([*self.events, *read])
 
     def check(self) -> None:
         """Raises DiedError where a program ended by itself."""
@@ -120,7 +161,7 @@ async def open_ground(
     ear = Ear(plant.broker, plant.devices)
     pictures = endless_pictures(look)
     async with plant, ear.open():
-        ground = Ground(plant, Blows(plant), ear, pictures, deaths)
+        ground = Ground(plant, Blows(plant), ear, pictures, deaths, [])
         for name in plant.workers:
             await ground.worker_online(name, 0.0)
         for device in plant.devices:
