@@ -164,7 +164,7 @@ async def _listen(session: MqttSession, topics: Topics, kind: Kind, built: Lab) 
             built.published(parse_json(Diagnosis, event.payload).image_id)
         elif isinstance(event, Message):
             fragment = parse_json(TraceFragment, event.payload)
-            if fragment.program == "worker":
+            if "published" in fragment.stamps_ns:  # the worker's part
                 built.fragments.append(fragment)
 
 
