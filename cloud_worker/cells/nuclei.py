@@ -1,0 +1,208 @@
+"""Finds nuclei by their violet: lobes of one cell belong together, touching cells are parted.
+
+It refuses what is too small to be a white cell's nucleus (platelets, dust, the violet fringe of a red
+cell out of focus). Sizes are micrometres, so a field means the same on every camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_worker.cells.density import MATTER, Densities, Plane
+
+#: Violet density of a nucleus; red cells stay below after their own colour is taken away.
+FAINTEST_VIOLET = 0.13
+#: A nucleus ends where its violet falls below this share of its own usual violet.
+_EDGE_SHARE = 0.4
+#: Width of what is no nucleus: bridges between cells, fringes of red cells, small platelets.
+_THINNEST_UM = 1.2
+#: Smaller parts than a lobe are dust.
+_LEAST_LOBE_UM2, _LEAST_NUCLEUS_UM2 = 3.0, 22.0
+#: Smaller nuclei must lie in cytoplasm: a platelet lies on the empty background.
+_SMALLEST_NUCLEUS_UM2, _CYTOPLASM_UM, _LEAST_CYTOPLASM = 9.0, 1.6, 0.8
+#: A cell cut by the picture's edge shows less of its nucleus.
+_LEAST_AT_EDGE_UM2 = 12.0
+#: The thickest place of a nucleus; fringes and folds are thinner.
+_LEAST_THICKNESS_UM = 2.2
+#: Parts above it are nuclei of their own, not lobes.
+_LARGEST_LOBE_UM2 = 32.0
+#: Lobes of one cell lie this close, and together extend no further; two nuclei extend further.
+_LOBE_GAP_UM, _WIDEST_NUCLEUS_UM = 1.6, 12.5
+#: Over this width the fringes of a red cell's two sides, violet and its opposite, cancel.
+_FRINGE_UM, _FAINTEST_WHOLE = 1.2, 0.13
+#: Two nuclei are parted where each has an inscribed circle of this radius, and the neck between
+#: them is narrower than this share of the smaller one.
+_LEAST_RADIUS_UM, _WIDEST_NECK = 2.5, 0.78
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """Label 1..N per nucleus at the working scale, and its area."""
+
+    labels: Labels
+    areas_um2: tuple[float, ...]
+
+
+def find_nuclei(densities: Densities, um_per_px: float) -> Nuclei:
+    """The nuclei of a field at the working scale."""
+    violet = densities.violet
+    labels, facts = _parts(_clean(violet > FAINTEST_VIOLET, um_per_px))
+    soft = np.asarray(cv2.GaussianBlur(violet, (0, 0), _FRINGE_UM / um_per_px), np.float32)
+    mask = _edges_at_their_own_height(violet, soft, labels, facts)
+    labels, facts = _parts(_clean(mask > 0, um_per_px))
+    count = _part_touching(labels, facts, um_per_px)
+    _join_lobes(labels, count, um_per_px)
+    return _large_enough(labels, densities.green, um_per_px)
+
+
+def _parts(mask: NDArray[np.uint8]) -> tuple[Labels, Labels]:
+    """Label 1.. of each connected part; x, y, width, height and area of every label, 0 included."""
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    return np.asarray(labels, np.int32), np.asarray(facts, np.int32)
+
+
+def _clean(mask: NDArray[np.bool_], um_per_px: float) -> NDArray[np.uint8]:
+    side = max(3, round(_THINNEST_UM / um_per_px) | 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), np.uint8)
+
+
+def _edges_at_their_own_height(
+    violet: Plane, soft: Plane, labels: Labels, facts: Labels
+) -> NDArray[np.uint8]:
+    """Each part cut at a share of its own violet: a strong stain's glow is no nucleus."""
+    kept = np.zeros(labels.shape, np.uint8)
+    for label, (x, y, width, height, _) in enumerate(facts):
+        window = np.s_[y : y + height, x : x + width]
+        own = labels[window] == label
+        if label == 0 or float(soft[window][own].max()) < _FAINTEST_WHOLE:
+            continue
+        inside = violet[window]
+        limit = max(FAINTEST_VIOLET, _EDGE_SHARE * float(np.percentile(inside[own], 75)))
+        kept[window] |= (own & (inside > limit)).astype(np.uint8)
+    return kept
+
+
+def _part_touching(labels: Labels, facts: Labels, um_per_px: float) -> int:
+    """Gives each of several nuclei in one part a label of its own; returns the next free label."""
+    following = len(facts)
+    for label in range(1, len(facts)):
+        x, y, width, height, area = facts[label]
+        if area * um_per_px**2 < 2 * _LARGEST_LOBE_UM2:
+            continue
+        window = np.s_[y : y + height, x : x + width]
+        own = np.pad((labels[window] == label).astype(np.uint8), 1)
+        if _extent_um(own, um_per_px) <= _WIDEST_NUCLEUS_UM:
+            continue
+        depth = cv2.distanceTransform(own, cv2.DIST_L2, 5) * np.float32(um_per_px)
+        hearts = _hearts(np.asarray(depth, np.float32), um_per_px)
+        if hearts.max() < 2:
+            continue
+        _, nearest = cv2.distanceTransformWithLabels(
+            (hearts == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP
+        )
+        nearest = nearest[1:-1, 1:-1]
+        inner = own[1:-1, 1:-1] > 0
+        for part in range(2, int(nearest.max()) + 1):
+            labels[window][inner & (nearest == part)] = following
+            following += 1
+    return following
+
+
+def _hearts(depth: Plane, um_per_px: float) -> Labels:
+    """The hearts of nuclei that a neck parts: labels 1.. on the deep pixels of each."""
+    hearts = np.zeros(depth.shape, np.int32)
+    whole = [(depth > 0).astype(np.uint8)]
+    found = 0
+    while whole:
+        region = whole.pop()
+        parts = _cut_at_neck(np.where(region > 0, depth, np.float32(0)), um_per_px)
+        if len(parts) > 1:
+            whole += parts
+            continue
+        found += 1
+        peak = float(depth[region > 0].max())
+        hearts[(region > 0) & (depth > 0.8 * peak)] = found
+    return hearts
+
+
+def _cut_at_neck(depth: Plane, um_per_px: float) -> list[NDArray[np.uint8]]:
+    """The parts that rising water leaves of a region, where each is deep enough to be a nucleus."""
+    level = um_per_px
+    deepest = float(depth.max())
+    while level < _WIDEST_NECK * deepest:
+        count, labels = cv2.connectedComponents((depth > level).astype(np.uint8), connectivity=4)
+        if count > 2:
+            deep = [
+                (labels == part).astype(np.uint8)
+                for part in range(1, count)
+                if float(depth[labels == part].max()) > max(_LEAST_RADIUS_UM, level / _WIDEST_NECK)
+            ]
+            if len(deep) > 1:
+                return deep
+        level += um_per_px / 2
+    return [(depth > 0).astype(np.uint8)]
+
+
+def _join_lobes(labels: Labels, count: int, um_per_px: float) -> None:
+    """Gives small parts that lie close together, or beside a nucleus, one label."""
+    areas = np.bincount(labels.ravel(), minlength=count) * um_per_px**2
+    small = [k for k in range(1, count) if _LEAST_LOBE_UM2 <= areas[k] < _LARGEST_LOBE_UM2]
+    for k in range(1, count):
+        if 0 < areas[k] < _LEAST_LOBE_UM2:
+            labels[labels == k] = 0
+    if len(small) < 2:
+        return
+    reach = round(_LOBE_GAP_UM / 2 / um_per_px) * 2 + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    lobes = np.isin(labels, small)
+    _, groups = cv2.connectedComponents(cv2.dilate(lobes.astype(np.uint8), kernel))
+    together: dict[int, list[int]] = {}
+    for k in small:
+        together.setdefault(int(groups[labels == k][0]), []).append(k)
+    for members in together.values():
+        own = np.isin(labels, members)
+        if len(members) > 1 and _extent_um(own, um_per_px) <= _WIDEST_NUCLEUS_UM:
+            labels[own] = members[0]
+
+
+def _extent_um(mask: NDArray[np.generic], um_per_px: float) -> float:
+    """Longer side of the narrowest rectangle around it."""
+    rows, columns = np.nonzero(mask)
+    points = np.stack([columns, rows], axis=1).astype(np.float32)
+    _, sides, _ = cv2.minAreaRect(points)
+    return float(max(sides) + 1) * um_per_px
+
+
+def _large_enough(labels: Labels, green: Plane, um_per_px: float) -> Nuclei:
+    count = int(labels.max()) + 1
+    areas = np.bincount(labels.ravel(), minlength=count) * um_per_px**2
+    at_edge = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])))
+    numbers = np.zeros(count, np.int32)
+    kept: list[float] = []
+    depth = cv2.distanceTransform((labels > 0).astype(np.uint8), cv2.DIST_L2, 5)
+    thick = set(np.unique(labels[depth * 2 * um_per_px >= _LEAST_THICKNESS_UM]))
+    for k in range(1, count):
+        if k not in thick:
+            continue
+        least = _LEAST_AT_EDGE_UM2 if k in at_edge else _LEAST_NUCLEUS_UM2
+        if areas[k] >= least or (
+            areas[k] >= _SMALLEST_NUCLEUS_UM2 and _in_cytoplasm(labels == k, green, um_per_px)
+        ):
+            kept.append(float(areas[k]))
+            numbers[k] = len(kept)
+    return Nuclei(np.asarray(numbers[labels], np.int32), tuple(kept))
+
+
+def _in_cytoplasm(nucleus: NDArray[np.bool_], green: Plane, um_per_px: float) -> bool:
+    """Whether nearly all around it lies matter."""
+    side = 2 * max(1, round(_CYTOPLASM_UM / um_per_px)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    around = (cv2.dilate(nucleus.astype(np.uint8), kernel) > 0) & ~nucleus
+    return float((green[around] > MATTER).mean()) >= _LEAST_CYTOPLASM
