@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.load.result import Document
-from benchmarks.report.markup import Element, tag
-from benchmarks.report.tables import repetitions_table, table
+from benchmarks.report.tables import repetitions_table
 from benchmarks.report.toml_text import scenario_toml
+from service_runtime.report_page.markup import Element, tag
+from service_runtime.report_page.table import table
 
 
 def how_measured(document: Document) -> list[Element]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from benchmarks.load.measure_names import BASELINES, HANDOFF
-from benchmarks.report.markup import Element, tag
+from service_runtime.report_page.markup import Element, tag
 
 _SERIES: Final = {
     path: f"s{place}"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from benchmarks.load.result import Document, Moment
-from benchmarks.report.drawing import Words, box, figure, line, path, text, x_axis, y_axis
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import Scale, fit
 from benchmarks.report.words import span_words
+from service_runtime.report_page.drawing import Words, box, figure, line, path, text, x_axis, y_axis
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import Scale, fit
 
 _TOP, _PLOT, _GAP, _STRIP, _BOTTOM = 34.0, 210.0, 26.0, 46.0, 42.0
 #: benchmarks/load/spans.py keeps 120 slices at most.

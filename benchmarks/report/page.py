@@ -12,7 +12,6 @@ from benchmarks.load.compare import NOISE_PERCENT
 from benchmarks.load.figure_text import ms_text
 from benchmarks.load.result import Document
 from benchmarks.report.how import how_measured
-from benchmarks.report.markup import Element, page_text, tag
 from benchmarks.report.over_time import over_time
 from benchmarks.report.percentile_curve import curve_spans, percentile_curve
 from benchmarks.report.stage_chain import place_stages
@@ -37,11 +36,12 @@ from benchmarks.report.words import (
     what_was_measured,
     where_the_time_went,
 )
+from service_runtime.report_page.house_page import house_page, section
+from service_runtime.report_page.markup import Element, tag
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 _STYLE = Path(__file__).with_name("report.css")
 _SIGNS = {"faster": "▲", "slower": "▼", "even": "="}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_report(document: Document, file: Path) -> None:
@@ -52,36 +52,27 @@ def write_report(document: Document, file: Path) -> None:
 def make_page(document: Document) -> str:
     """The whole page."""
     scenario = document.scenario
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{scenario.title} - hemowire bench"),
-        tag("style", _STYLE.read_text(encoding="utf-8")),
-    )
-    body = tag(
-        "body",
+    return house_page(
+        f"{scenario.title} - hemowire bench",
         _head(document),
         tag(
             "main",
-            _section("Verdict", verdicts(document)),
+            section("Verdict", verdicts(document)),
             _where(document),
             _faster(document),
             *_curves(document),
             _time(document),
             _sweep(document),
             _cost(document),
-            _section("How it was measured", *how_measured(document)),
+            section("How it was measured", *how_measured(document)),
         ),
         tag(
             "footer",
             tag("p", tag("b", RESEARCH_USE_ONLY), " All images of this benchmark are synthetic."),
             tag("p", f"hemowire {document.hemowire}, {document.started}"),
         ),
+        own_style=_STYLE,
     )
-    return page_text(tag("html", head, body, lang="en"))
 
 
 def _head(document: Document) -> Element:
@@ -157,7 +148,7 @@ def _where(document: Document) -> Element | None:
     path = document.together
     if not chain.links and not path.totals:
         return None
-    return _section(
+    return section(
         "Where the milliseconds went",
         parts_strip(chain),
         waterfall(document, chain) if chain.links else None,
@@ -168,34 +159,30 @@ def _where(document: Document) -> Element | None:
 
 def _faster(document: Document) -> Element | None:
     compared = ways(document)
-    return _section("Was it faster", compared) if compared is not None else None
+    return section("Was it faster", compared) if compared is not None else None
 
 
 def _curves(document: Document) -> list[Element]:
     curves = [percentile_curve(document, name) for name in curve_spans(document)]
-    return [_section("How many waited how long", *curves)] if curves else []
+    return [section("How many waited how long", *curves)] if curves else []
 
 
 def _time(document: Document) -> Element | None:
     picture = over_time(document)
     if picture is None:
         return None
-    return _section("Latency over time", picture, time_table(document.together))
+    return section("Latency over time", picture, time_table(document.together))
 
 
 def _sweep(document: Document) -> Element | None:
     picture = sweep_curve(document)
     if picture is None or document.sweep is None:
         rates = rate_bars(document)
-        return None if rates is None else _section("How much came through", rates)
+        return None if rates is None else section("How much came through", rates)
     words = tag("p", f"{document.sweep.knee_text}.", class_="lead")
-    return _section("How much it takes", words, picture, sweep_table(document.sweep))
+    return section("How much it takes", words, picture, sweep_table(document.sweep))
 
 
 def _cost(document: Document) -> Element | None:
     tables = [process_table(document), broker_table(document)]
-    return _section("What it cost", *tables) if any(one is not None for one in tables) else None
-
-
-def _section(title: str, *children: Element | None) -> Element:
-    return tag("section", tag("h2", title), *children)
+    return section("What it cost", *tables) if any(one is not None for one in tables) else None

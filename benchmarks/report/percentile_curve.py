@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from benchmarks.load.figure_text import value_text
 from benchmarks.load.result import CurvePoint, Document, Latency, PathResult, VerdictLine
-from benchmarks.report.drawing import (
+from benchmarks.report.legend import legend, series_of
+from benchmarks.report.words import find, span_words
+from service_runtime.report_page.drawing import (
     WIDE,
     Words,
     figure,
@@ -17,16 +19,14 @@ from benchmarks.report.drawing import (
     tick_text,
     y_axis,
 )
-from benchmarks.report.legend import legend, series_of
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import (
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import (
     Scale,
     fit,
     percentile_at,
     percentile_ticks,
     resolved_percentile,
 )
-from benchmarks.report.words import find, span_words
 
 _LEAST_SHOWN = 99.9
 #: A target this many times above all that was measured would only press the curves down.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.load.figure_text import ms_text
-from benchmarks.report.drawing import WIDE, box, line, text, text_px, tick_text, x_axis
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import Scale
+from service_runtime.report_page.drawing import WIDE, box, line, text, text_px, tick_text, x_axis
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import Scale
 
 _TOP, _BOTTOM = 30.0, 44.0
 _WIDE_ROW, _NARROW_ROW = 25.0, 38.0

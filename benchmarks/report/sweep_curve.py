@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from benchmarks.load.figure_text import value_text
 from benchmarks.load.result import Document, Sweep, SweepPoint
-from benchmarks.report.drawing import (
+from benchmarks.report.words import span_words
+from service_runtime.report_page.drawing import (
     Words,
     figure,
     limit_across,
@@ -14,9 +15,8 @@ from benchmarks.report.drawing import (
     x_axis,
     y_axis,
 )
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import Scale, fit
-from benchmarks.report.words import span_words
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import Scale, fit
 
 _TOP, _UPPER, _GAP, _LOWER, _BOTTOM = 34.0, 150.0, 48.0, 180.0, 44.0
 

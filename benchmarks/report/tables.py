@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchmarks.load.figure_text import ms_text
 from benchmarks.load.result import Document, Latency, PathResult, ProcessUse, Sweep
-from benchmarks.report.markup import Element, tag
 from benchmarks.report.stage_chain import Chain
 from benchmarks.report.words import STAGE_WORDS, span_words
+from service_runtime.report_page.markup import Element
+from service_runtime.report_page.table import table
 from wire_protocol.trace import Stage
 
 _POINTS = ("p50", "p90", "p95", "p99", "p99.9", "max")
-
-
-def table(
-    title: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    note: str = "",
-    is_folded: bool = False,
-    kind: str = "",
-) -> Element:
-    """A table that scrolls by itself on a phone; the first cell of a row is its head, a single one
-    that of the rows below it."""
-    head = tag("tr", *(tag("th", words, scope="col") for words in heads))
-    body = [
-        tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]))
-        if len(row) > 1
-        else tag("tr", tag("th", row[0], scope="colgroup", colspan=len(heads)), class_="group")
-        for row in rows
-    ]
-    made = tag(
-        "table", tag("thead", head), tag("tbody", *body), aria_label=title, class_=kind or None
-    )
-    scroll = tag("div", made, class_="scroll", tabindex="0", role="region", aria_label=title)
-    below = tag("p", note, class_="note") if note else None
-    if is_folded:
-        return tag("details", tag("summary", title), scroll, below)
-    return tag("div", tag("h3", title), scroll, below)
 
 
 def stages_table(path: PathResult, chain: Chain) -> Element:

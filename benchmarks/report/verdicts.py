@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks.load.figure_text import value_text
 from benchmarks.load.result import Document, VerdictLine
-from benchmarks.report.drawing import box, line
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import Scale
+from service_runtime.report_page.drawing import box, line
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import Scale
 
 _WORDS = {True: ("holds", "passed"), False: ("missed", "missed"), None: ("not measured", "unknown")}
 _WIDTH, _HEIGHT = 200.0, 30.0

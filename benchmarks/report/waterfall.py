@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from benchmarks.load.figure_text import ms_text
 from benchmarks.load.result import Document
-from benchmarks.report.drawing import Words, figure
-from benchmarks.report.markup import Element, tag
 from benchmarks.report.rows import Mark, Row, draw_rows
 from benchmarks.report.stage_chain import PART_WORDS, Chain
 from benchmarks.report.words import span_words
+from service_runtime.report_page.drawing import Words, figure
+from service_runtime.report_page.markup import Element, tag
 from wire_protocol.trace import Stage
 
 

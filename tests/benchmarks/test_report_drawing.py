@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import benchmarks.report.page as page_module
-from benchmarks.report.scales import (
+from service_runtime.report_page.house_page import HOUSE_STYLE
+from service_runtime.report_page.scales import (
     Scale,
     fit,
     percentile_at,
@@ -18,7 +17,7 @@ from benchmarks.report.scales import (
     resolved_percentile,
 )
 
-_STYLE = Path(page_module.__file__).with_name("report.css").read_text(encoding="utf-8")
+_STYLE = HOUSE_STYLE.read_text(encoding="utf-8")
 _MS = st.floats(min_value=1e-3, max_value=1e7)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.report.markup import Element, add, tag
-from benchmarks.report.scales import Scale
+from service_runtime.report_page.markup import Element, add, tag
+from service_runtime.report_page.scales import Scale
 
-WIDE, NARROW = 880, 380
+WIDE, HALF, NARROW = 880, 430, 380
+"""Widths of a picture: alone on a wide page, beside another one, on a phone."""
 _CHARACTER_PX = 7.1
 
 
@@ -28,10 +29,12 @@ class Words:
 Draw = Callable[[Element, int], float]
 
 
-def figure(words: Words, draw: Draw, *rest: Element | None, note: str = "") -> Element:
+def figure(
+    words: Words, draw: Draw, *rest: Element | None, note: str = "", wide: int = WIDE
+) -> Element:
     """A picture in both widths; `draw` fills an SVG of this width and tells its height."""
     pictures = []
-    for width, kind in ((WIDE, "wide"), (NARROW, "narrow")):
+    for width, kind in ((wide, "wide"), (NARROW, "narrow")):
         name = f"{words.name}-{kind}"
         svg = tag(
             "svg",
