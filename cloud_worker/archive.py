@@ -33,6 +33,8 @@ class ArchiveAwayError(Exception):
         problem = f"archive {url}: {doing} failed ({type(cause).__name__}: {cause})"
         super().__init__(without_password(problem))
         self.doing = doing
+        #: The settings name a place that no waiting will bring: a file in the path, no right to it.
+        self.is_wrong_place = isinstance(cause, NotADirectoryError | PermissionError)
 
 
 class UnknownBlobError(LookupError):

@@ -1,6 +1,7 @@
 """Starts and stops the worker program, in order; the stages themselves are `cloud_worker.worker`.
 
-Start: model warm, archive probed, `ingest` SUBACKed, status online, then `$share`. Stop: no more
+Start: model warm, archive probed, `ingest` SUBACKed, status online, then `$share` (where the archive
+is away, when it is back: a worker that is started again meanwhile must not stay down). Stop: no more
 offers, Busy to stragglers, finish up to `drain_s`, release the rest, status offline, disconnect.
 """
 
@@ -13,7 +14,7 @@ from functools import partial
 
 import cv2
 
-from cloud_worker.archive import Archive
+from cloud_worker.archive import Archive, ArchiveAwayError
 from cloud_worker.batching import BatchLimits
 from cloud_worker.engines.engine import Engine, measure_images_per_s, open_engine
 from cloud_worker.health import HealthReport
@@ -49,7 +50,7 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     log = get_log("worker").bind(worker=name)
     bundle, engine, images_per_s = await asyncio.to_thread(_open_model, settings.model)
     archive = Archive(settings.archive_url, name)
-    await asyncio.to_thread(archive.probe)
+    away = await _probe(archive)
     log.info("ready", bundle=bundle.name, engine=engine.name, images_per_s=round(images_per_s, 1))
     topics = Topics(settings.broker.root)
     status = jm.Status(
@@ -93,6 +94,8 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
             health = HealthReport(worker, session, topics, status)
             probe = partial(asyncio.to_thread, archive.probe)
             worker.offers = Offers(name, session, topics, worker.intake, probe)
+            if away is not None:
+                worker.offers.archive_failed(away)
             running = [
                 tasks.create_task(session.run(), name="session"),
                 tasks.create_task(_follow(worker, session, status, clock), name="messages"),
@@ -133,6 +136,17 @@ async def _follow(worker: Worker, session: MqttSession, status: jm.Status, clock
         in_a_row += 1
         if in_a_row % _MESSAGES_AT_ONCE == 0:
             await asyncio.sleep(0)
+
+
+async def _probe(archive: Archive) -> ArchiveAwayError | None:
+    """Why the archive cannot be used now; raises it where no waiting will help."""
+    try:
+        await asyncio.to_thread(archive.probe)
+    except ArchiveAwayError as error:
+        if error.is_wrong_place:
+            raise
+        return error
+    return None
 
 
 async def _drain(worker: Worker, drain_s: float) -> None:

@@ -263,6 +263,29 @@ def test_while_the_archive_is_away_nothing_is_called_stored_or_diagnosed(
     assert (folder / layout.manifest_key("scope-1", during.image_id)).is_file()
 
 
+def test_a_worker_that_is_started_while_the_archive_is_away_waits_for_it(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    data = jpeg(a_field(26))
+    manifest = a_manifest(data, um_per_px=UM_PER_PX)
+    archive = tmp_path / "archive"
+    archive.symlink_to(archive)  # whatever is asked of it, the answer is ELOOP
+
+    async def run() -> None:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(broker, resnet34_bundle, archive)
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            await watcher.until(lambda: bool(watcher.of(Kind.WORKER_STATUS)))
+            device.send(manifest, data)
+            archive.unlink()
+            archive.mkdir()
+            await device.until(OutboxState.STORED, [manifest])
+            await watcher.until(lambda: bool(watcher.of(Kind.DIAGNOSIS)))
+
+    asyncio.run(run())
+    assert Archive(str(archive), "test").read(manifest.sha256) == data
+
+
 def test_an_archive_that_hangs_is_away_too(
     broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
 ) -> None:
