@@ -6,10 +6,11 @@ from benchmarks.load.figure_text import ms_text, value_text
 from benchmarks.load.result import Document, Latency, PathResult
 from benchmarks.report.legend import series_of
 from benchmarks.report.rows import Mark, Row, draw_rows
-from benchmarks.report.tables import megabytes, table
+from benchmarks.report.tables import megabytes
 from benchmarks.report.words import PUBLISHED, STORED, arrival_words, find, our_way
 from service_runtime.report_page.drawing import Words, figure
 from service_runtime.report_page.markup import Element, tag
+from service_runtime.report_page.table import table
 
 
 def ways(document: Document) -> Element | None:
