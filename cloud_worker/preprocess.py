@@ -6,7 +6,8 @@ the whole field -> corner mask -> normalised float32 N,3,H,W.
 "Off by more than 1.5x" means: the larger of (image's um per pixel / bundle's um per pixel) and its
 inverse is above 1.5. It is refused in BOTH directions: a coarser image lacks the detail that the
 network reads, and a much finer one comes from another objective or camera, whose sharpness
-resampling does not bring back to what the network was trained on. Exactly 1.5 is accepted.
+resampling does not bring back to what the network was trained on. Exactly 1.5 is accepted. A bundle
+whose network sees images much smaller than they are taken names their scale, and that is compared.
 """
 
 from __future__ import annotations
@@ -57,7 +58,11 @@ def prepare(rgb: Rgb, um_per_px: float | None, to: Preprocessing) -> Prepared | 
     scale = resampling_factor(um_per_px, to)
     if isinstance(scale, Refusal):
         return scale
-    field = resample(rgb, scale)
+    return lay_out(resample(rgb, scale), to)
+
+
+def lay_out(field: Rgb, to: Preprocessing) -> Prepared | Refusal:
+    """A field that is at the bundle's scale already, with its tiles, or why it is out of scope."""
     height, width = field.shape[:2]
     share = min(height / to.height_px, width / to.width_px)
     if share < SMALLEST_SHARE_OF_INPUT:
@@ -95,15 +100,16 @@ def resample(rgb: Rgb, factor: float) -> Rgb:
 
 def resampling_factor(um_per_px: float | None, to: Preprocessing) -> float | Refusal:
     """What to resample by; a magnification refusal where unknown or off by more than 1.5x."""
+    made_for = to.made_for_um_per_px or to.um_per_px
     if um_per_px is None or not um_per_px > 0:
         return Refusal(
             Reason.MAGNIFICATION,
-            f"um per pixel unknown, {to.um_per_px:.3g} needed. Set the camera's um per pixel.",
+            f"um per pixel unknown, {made_for:.3g} needed. Set the camera's um per pixel.",
         )
-    ratio = max(um_per_px / to.um_per_px, to.um_per_px / um_per_px)
+    ratio = max(um_per_px / made_for, made_for / um_per_px)
     if ratio <= LARGEST_SCALE_RATIO * (1 + 1e-9):
         return um_per_px / to.um_per_px
-    low, high = to.um_per_px / LARGEST_SCALE_RATIO, to.um_per_px * LARGEST_SCALE_RATIO
+    low, high = made_for / LARGEST_SCALE_RATIO, made_for * LARGEST_SCALE_RATIO
     return Refusal(
         Reason.MAGNIFICATION,
         f"{um_per_px:.3g} um per pixel, {low:.3g} to {high:.3g} needed. "

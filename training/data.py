@@ -41,6 +41,8 @@ class Sample:
     group: str
     sha256: str
     um_per_px: float | None = None
+    copy: int = 0
+    """0 for the image itself; n for its n-th augmented copy, where a paper augments before it splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +98,27 @@ def read_data_set(
     *,
     um_per_px: float | None = None,
     done: Callable[[int], None] = lambda count: None,
+    class_of: Callable[[str], str | None] = lambda label: label,
 ) -> list[Sample]:
     """All samples of a folder or CSV file whose labels are known, sorted by path.
 
+    `class_of` turns a label of the data set into a class, or into None to leave its images out.
     Raises DataError for an unknown label, a class without images, or files that are missing or
     damaged: all of them are named, the first twenty at length.
     """
     manifest = manifest_of(location)
-    rows = _manifest_rows(manifest) if manifest else _folder_rows(location)
+    rows = [
+        replace(row, label=label)
+        for row in (_manifest_rows(manifest) if manifest else _folder_rows(location))
+        if (label := class_of(row.label)) is not None
+    ]
     unknown = Counter(row.label for row in rows if row.label not in labels)
     if unknown:
         found = ", ".join(f"{label!r} ({count} images)" for label, count in unknown.items())
+        first = next(row.path for row in rows if row.label in unknown)
         raise DataError(
-            f"{manifest or location}: unknown label {found}; known: {', '.join(labels)}"
+            f"{manifest or location}: unknown label {found}; known: {', '.join(labels)}; "
+            f"the first is {first}"
         )
     counts = Counter(row.label for row in rows)
     empty = [label for label in labels if not counts[label]]

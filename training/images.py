@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,12 @@ from cloud_worker.refusal import Refusal
 from cloud_worker.tiling import cut_tiles
 from edge_device.simulator.cell_types import CellType
 from edge_device.simulator.dataset import TRUTH_FILE
+from training.augment import augment
 from training.data import DataError, Sample, read_image
+from training.recipe import Augmentation
+
+KeptOf = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""An RGB tile H,W,3 -> H,W with 255 where a segmentation keeps it, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class ImageSet:
     """Tiles of N images: uint8 T,H,W,3, the class of each, and which image it was cut from."""
 
     tiles: NDArray[np.uint8]
+    """Or T,H,W,4, where a fourth channel says what a segmentation keeps."""
     labels: NDArray[np.int64]
     image: NDArray[np.int64]
     weights: NDArray[np.float64]
@@ -35,15 +42,35 @@ def load_images(
     labels: Sequence[str],
     preprocessing: Preprocessing,
     done: Callable[[int], None] = lambda count: None,
+    *,
+    kept_of: KeptOf | None = None,
+    copied_by: Augmentation | None = None,
+    whole: bool = False,
 ) -> ImageSet:
-    """Decode, resample and tile all samples; DataError names an image that serving would refuse."""
+    """Decode, resample and tile all samples; DataError names an image that serving would refuse.
+
+    `kept_of` segments each tile; `copied_by` makes the copies of a paper that augments before it
+    splits; `whole` squeezes every image into one tile, whatever its size and scale.
+    """
     tiles: list[NDArray[np.uint8]] = []
     weights: list[NDArray[np.float64]] = []
     for number, sample in enumerate(samples, start=1):
-        prepared = prepare(read_image(sample.path), sample.um_per_px, preprocessing)
+        pixels, scale = read_image(sample.path), sample.um_per_px
+        if whole:
+            size = (preprocessing.width_px, preprocessing.height_px)
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+            scale = preprocessing.um_per_px
+        prepared = prepare(pixels, scale, preprocessing)
         if isinstance(prepared, Refusal):
             raise DataError(f"{sample.path}: {prepared.text}")
-        tiles.append(cut_tiles(prepared.field, prepared.plan))
+        cut = cut_tiles(prepared.field, prepared.plan)
+        if sample.copy and copied_by is not None:
+            rng = np.random.default_rng([sample.copy, int(sample.sha256[:12], 16)])
+            cut = np.stack([augment(tile, copied_by, rng) for tile in cut])
+        if kept_of is not None:
+            kept = np.stack([kept_of(tile) for tile in cut])
+            cut = np.concatenate([cut, kept[..., None]], axis=3)
+        tiles.append(cut)
         weights.append(prepared.weights)
         done(number)
     counts = [len(cut) for cut in tiles]

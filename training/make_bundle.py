@@ -6,13 +6,14 @@ It judges no other bundle and serves nothing. (Over 250 lines: one page from ima
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_model
 from torch import nn
 
 from cloud_worker.models.bundle_folder import Bundle
@@ -26,17 +27,33 @@ from cloud_worker.models.card import (
     TrainingData,
 )
 from cloud_worker.models.export import rounded_copy, weights_of
+from cloud_worker.models.registry import architecture
 from cloud_worker.ood import fit_ood, percentile_table
-from cloud_worker.preprocess import normalise
 from training import baseline
+from training.batches import Lesson, hide_corner, pictures
 from training.calibrate import fit_temperature, fit_thresholds
-from training.images import CELL_TYPES, ImageSet, load_cells, load_images
+from training.checkpoints import CHECKPOINT_FILE
+from training.compute import use_cores
+from training.data import Sample
+from training.gan import sample_sheet, train_gan, write_sheet
+from training.images import CELL_TYPES, ImageSet, KeptOf, load_cells, load_images
 from training.initial_weights import initial_weights
 from training.metrics import Numbers, softmax
-from training.recipe import Stage, TrainingRecipe
+from training.recipe import Augmentation, Stage, TrainingRecipe
+from training.record import (
+    GENERATOR_FILE,
+    SHEET_FILE,
+    Predicted,
+    training_folder,
+    write_history,
+    write_predictions,
+    write_split,
+)
+from training.regimes import HONEST
 from training.report import image_metrics
+from training.seen import seen_tensors
 from training.split import Parts, describe
-from training.stages import Lesson, Progress, hide_corner, run_stages, use_cores
+from training.stages import Progress, Trained, run_stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +80,65 @@ def make_bundle(
     use_cores()
     names = [kind.name for kind in recipe.classes]
     preprocessing = _first_preprocessing(recipe)
+    folder = training_folder(out)
+    write_split(folder, recipe, parts, root)
+    reader = _Reader(recipe, names, preprocessing)
     say("reading the training images")
-    train = load_images(parts.train, names, preprocessing)
+    train = reader.read(parts.train)
     preprocessing = _with_colours(preprocessing, train.tiles)
+    inputs = architecture(recipe.architecture).inputs
 
     def lesson_of(stage: Stage) -> Lesson:
         if stage.learns == "cell_types":
             tiles, labels = load_cells(parts.train, root, preprocessing, stage.height_px)
-            return Lesson(tiles, labels, len(CELL_TYPES), balance=0.5)
-        return Lesson(train.tiles, train.labels, len(names), balance=1.0)
+            return Lesson(tiles, labels, len(CELL_TYPES), stage.balance / 2, inputs)
+        return Lesson(train.tiles, train.labels, len(names), stage.balance, inputs)
 
-    checkpoint = out.with_name(f"{out.name}.training") / "checkpoint.pt"
+    watched = None
+    if parts.validation:
+        seen = reader.read(parts.validation)
+        watched = Lesson(seen.tiles, seen.labels, len(names), 0.0, inputs)
     initial = initial_weights(recipe.architecture, recipe.initial_weights, say)
     say(f"weights start from: {initial.said}")
-    trained = run_stages(
-        recipe,
-        preprocessing,
-        lesson_of,
-        checkpoint,
-        resume=resume,
-        tell=tell,
-        initial=initial.tensors,
-    )
+    images = describe(parts.train).sha256
+    # Copies that were made before the split are not changed again.
+    taught = recipe.model_copy(update={"augmentation": reader.while_training})
+    checkpoint = folder / CHECKPOINT_FILE
+    if recipe.gan is not None:
+        made = train_gan(
+            taught,
+            preprocessing,
+            lesson_of(recipe.stages[0]),
+            checkpoint,
+            resume=resume,
+            tell=tell,
+            initial=initial.tensors,
+            watched=watched,
+            images=images,
+        )
+        trained = made.trained
+        sheet = sample_sheet(made.generator, len(names), recipe.gan.sheet_columns, recipe.seed)
+        write_sheet(sheet, folder / SHEET_FILE)
+        save_model(made.generator, str(folder / GENERATOR_FILE))
+        say(f"generated pictures: {folder / SHEET_FILE}")
+    else:
+        trained = run_stages(
+            taught,
+            preprocessing,
+            lesson_of,
+            checkpoint,
+            resume=resume,
+            tell=tell,
+            initial=initial.tensors,
+            watched=watched,
+            images=images,
+        )
+    write_history(folder, recipe, trained.history, trained.compute)
     # What is measured is what is stored: half-precision weights.
-    network = rounded_copy(trained, weights_of(trained, half=True))
+    network = rounded_copy(trained.network, weights_of(trained.network, half=True))
     say("reading the calibration and test images")
-    calibration = load_images(parts.calibration, names, preprocessing)
-    test = load_images(parts.test, names, preprocessing)
+    calibration = reader.read(parts.calibration)
+    test = reader.read(parts.test)
     say("calibrating and measuring")
     return _write(
         recipe,
@@ -100,7 +149,38 @@ def make_bundle(
         network=network,
         sets=(train, calibration, test),
         started_from=initial.said,
+        trained=trained,
+        root=root,
     )
+
+
+class _Reader:
+    """Reads each part's images alike."""
+
+    def __init__(
+        self, recipe: TrainingRecipe, names: Sequence[str], preprocessing: Preprocessing
+    ) -> None:
+        self._names, self._preprocessing = names, preprocessing
+        self._whole = recipe.data.whole_images
+        copied = recipe.split.regime == "paper" and bool(recipe.paper_split.enlarge)
+        self._copied_by = recipe.augmentation if copied else None
+        self.while_training = Augmentation(flips=False) if copied else recipe.augmentation
+        segmented = "segmented" in architecture(recipe.architecture).inputs
+        self._kept_of: KeptOf | None = None
+        if segmented:
+            from training.segmenting import segmenter
+
+            self._kept_of = segmenter(recipe.segmentation, preprocessing)
+
+    def read(self, samples: Sequence[Sample]) -> ImageSet:
+        return load_images(
+            samples,
+            self._names,
+            self._preprocessing,
+            kept_of=self._kept_of,
+            copied_by=self._copied_by,
+            whole=self._whole,
+        )
 
 
 def _write(
@@ -113,10 +193,13 @@ def _write(
     network: nn.Module,
     sets: tuple[ImageSet, ImageSet, ImageSet],
     started_from: str,
+    trained: Trained,
+    root: Path,
 ) -> Bundle:
     train, calibration, test = sets
+    inputs = architecture(recipe.architecture).inputs
     fitted_on = f"calibration part, {len(parts.calibration)} images"
-    held = answer(network, calibration, preprocessing)
+    held = answer(network, calibration, preprocessing, inputs)
     held_labels = image_labels(calibration)
     temperature = fit_temperature(held.logits, held_labels, fitted_on)
     p = softmax(held.logits, temperature.temperature)
@@ -124,7 +207,7 @@ def _write(
     thresholds = fit_thresholds(p, held_labels, meanings, recipe.calibration, fitted_on)
 
     some = _evenly(train, 800)
-    seen = answer(network, some, preprocessing)
+    seen = answer(network, some, preprocessing, inputs)
     ood = fit_ood(seen.features, some.labels, recipe.calibration.ood_dims)
     distances = pooled(ood.distances(held.features), calibration)
     far = OutOfDistribution(
@@ -133,7 +216,16 @@ def _write(
         threshold=float(np.percentile(distances, recipe.calibration.ood_percentile)),
         fitted_on=f"train part ({len(some.labels)} tiles); threshold on {fitted_on}",
     )
-    probabilities = softmax(answer(network, test, preprocessing).logits, temperature.temperature)
+    answered = answer(network, test, preprocessing, inputs)
+    write_predictions(
+        training_folder(out),
+        [kind.name for kind in recipe.classes],
+        temperature.temperature,
+        test=Predicted(parts.test, answered.logits, image_labels(test)),
+        calibration=Predicted(parts.calibration, held.logits, held_labels),
+        root=root,
+    )
+    probabilities = softmax(answered.logits, temperature.temperature)
     by_colour = baseline.answer_by_colour(
         _colours(train, preprocessing), train.labels, _colours(test, preprocessing)
     )
@@ -150,7 +242,7 @@ def _write(
             name=recipe.data.name,
             licence=recipe.data.licence,
             credit=recipe.data.credit,
-            grouped_by=recipe.data.grouped_by,
+            grouped_by=grouping_words(recipe),
             splits={name: describe(samples) for name, samples in parts.named().items()},
             notes=recipe.data.notes,
         ),
@@ -158,16 +250,21 @@ def _write(
             name=recipe.name,
             command=command,
             seeds={"training": recipe.seed, "split": recipe.split.seed, **_data_seed(recipe)},
-            settings=_settings(recipe),
+            settings=_settings(recipe, trained),
             initial_weights=started_from,
         ),
         metrics=_figures(recipe, parts, test, probabilities, by_colour),
-        limits_of_use=recipe.limits_of_use,
+        limits_of_use=(*_warnings(recipe), *recipe.limits_of_use),
     )
-    return write_bundle(out, network, card, ood_tensors=ood.tensors())
+    return write_bundle(out, network, card, ood_tensors=ood.tensors(), seen=seen_tensors(parts))
 
 
-def answer(network: nn.Module, images: ImageSet, preprocessing: Preprocessing) -> Answers:
+def answer(
+    network: nn.Module,
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    inputs: Sequence[str] = ("original",),
+) -> Answers:
     """Run the network over all tiles and pool the logits per image.
 
     bfloat16, as the engines that serve on a CPU choose it.
@@ -175,8 +272,7 @@ def answer(network: nn.Module, images: ImageSet, preprocessing: Preprocessing) -
     logits, features = [], []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for start in range(0, len(images.labels), 16):
-            batch = normalise(images.tiles[start : start + 16], preprocessing)
-            outputs = network(torch.from_numpy(batch).to(memory_format=torch.channels_last))
+            outputs = network(*pictures(images.tiles[start : start + 16], preprocessing, inputs))
             logits.append(outputs[0].float().numpy())
             features.append(outputs[1].float().numpy())
     return Answers(pooled(np.concatenate(logits), images), np.concatenate(features))
@@ -205,7 +301,7 @@ def _figures(
 ) -> tuple[Metric, ...]:
     """The card's metrics on the test part, with the mean-RGB baseline beside them."""
     # The first words name the groups; the card's training data has the whole sentence.
-    split = f"test part, by {re.split('[:;]', recipe.data.grouped_by)[0]}"
+    split = f"test part, by {re.split('[:;]', grouping_words(recipe))[0]}"
     keys = [kind.key for kind in recipe.classes]
     groups = np.unique([sample.group for sample in parts.test], return_inverse=True)[1]
     labels = image_labels(test)
@@ -217,7 +313,7 @@ def _figures(
 
 
 def _colours(images: ImageSet, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    hidden = np.stack([hide_corner(tile, preprocessing) for tile in images.tiles])
+    hidden = np.stack([hide_corner(tile[..., :3], preprocessing) for tile in images.tiles])
     return baseline.mean_colours(hidden)
 
 
@@ -237,6 +333,7 @@ def _first_preprocessing(recipe: TrainingRecipe) -> Preprocessing:
         height_px=shape.height_px,
         width_px=shape.width_px,
         um_per_px=shape.um_per_px,
+        made_for_um_per_px=shape.made_for_um_per_px,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         masked_corner_px=shape.masked_corner_px,
@@ -245,21 +342,66 @@ def _first_preprocessing(recipe: TrainingRecipe) -> Preprocessing:
 
 
 def _with_colours(preprocessing: Preprocessing, tiles: NDArray[np.uint8]) -> Preprocessing:
-    some = tiles[:: max(1, len(tiles) // 300)].reshape(-1, 3) / 255.0
+    some = tiles[:: max(1, len(tiles) // 300), ..., :3].reshape(-1, 3) / 255.0
     mean, std = (tuple(round(float(v), 4) for v in s) for s in (some.mean(0), some.std(0)))
     return preprocessing.model_copy(update={"mean": mean, "std": std})
 
 
-def _settings(recipe: TrainingRecipe) -> dict[str, str | int | float | bool]:
+def grouping_words(recipe: TrainingRecipe) -> str:
+    """By what the parts were kept apart, or that they were not."""
+    split = recipe.split
+    if split.regime == "by_group":
+        return recipe.data.grouped_by
+    if split.regime == "contiguous_fifths":
+        return (
+            f"fifth {split.fifth} of the file order per class; groups kept whole: "
+            f"{recipe.data.grouped_by}"
+        )
+    enlarged = " after augmentation" if recipe.paper_split.enlarge else ""
+    how = f"image, as the paper does{enlarged}" if split.regime == "paper" else "image"
+    return f"{how}; NOT by group: the test part holds siblings of training images"
+
+
+def _warnings(recipe: TrainingRecipe) -> list[str]:
+    """What a reader must know before anything else."""
+    said = []
+    if recipe.reduced:
+        said.append(
+            "Reduced run: fewer images, epochs and pixels than its recipe. It shows that the recipe "
+            "works; its figures are not the recipe's."
+        )
+    if recipe.split.regime not in HONEST:
+        said.append("Split by image: near-duplicates of training images are tested on.")
+    return said
+
+
+def _settings(recipe: TrainingRecipe, trained: Trained) -> dict[str, str | int | float | bool]:
     """The recipe's stages and augmentation as flat values, for the card."""
     flat: dict[str, str | int | float | bool] = {
         "split.calibration": recipe.split.calibration,
         "split.test": recipe.split.test,
+        "split.validation": recipe.split.validation,
+        "split.regime": recipe.split.regime,
+        "reduced": recipe.reduced,
+        "compute": trained.compute,
     }
+    if recipe.split.regime == "contiguous_fifths":
+        flat["split.fifth"] = recipe.split.fifth
+    if recipe.data.aliases:
+        pairs = [f"{label}={name}" for label, name in recipe.data.aliases.items()]
+        flat["data.aliases"] = "\n".join(pairs)
+    if recipe.data.ignored_labels:
+        flat["data.ignored_labels"] = "\n".join(recipe.data.ignored_labels)
+    if recipe.most_images is not None:
+        flat["most_images"] = recipe.most_images
+    for done in trained.history:
+        flat[f"stage.{done.name}.epochs_done"] = len(done.epochs)
+        if done.best_epoch is not None:
+            flat[f"stage.{done.name}.best_epoch"] = done.best_epoch
     if recipe.data.um_per_px is not None:
         flat["data.um_per_px"] = recipe.data.um_per_px
     for stage in recipe.stages:
-        for key, value in stage.model_dump(exclude={"name"}).items():
+        for key, value in stage.model_dump(exclude={"name"}, exclude_none=True).items():
             flat[f"stage.{stage.name}.{key}"] = value
     for key, value in recipe.augmentation.model_dump().items():
         flat[f"augmentation.{key}"] = value if not isinstance(value, tuple) else str(value)

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import Metric
 from edge_device.simulator.cell_types import DiagnosisClass
 from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
-from training.data import DataError, read_data_set
-from training.evaluate import Evaluation
+from training.data import DataError, Sample
+from training.evaluation.document import Evaluation
+from training.indexing import write_manifest
 from training.make_bundle import make_bundle
-from training.recipe import Simulated, TrainingRecipe, check_network
-from training.split import split_by_group
+from training.reading import LabelRules, read_samples, some_of
+from training.recipe import RecipeError, Simulated, TrainingRecipe, check_network
+from training.record import MANIFEST_FILE as INDEX_FILE
+from training.record import training_folder
+from training.regimes import HONEST, overlap, split_samples
 from training.stages import Progress as Step
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
 
@@ -30,7 +44,7 @@ def train(
     """Train by the recipe with progress on the terminal, and print the card's figures."""
     check_network(recipe)
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         root = Path(data)
         if data == SIMULATED:
@@ -38,21 +52,29 @@ def train(
                 raise DataError(f"recipe {recipe.name} has nothing to render: give --data DIR")
             root = _rendered(recipe.data.simulated, bars)
         checking = bars.add_task("checking images", total=None)
-        samples = read_data_set(
+        names = tuple(kind.name for kind in recipe.classes)
+        samples, index = read_samples(
             root,
-            [kind.name for kind in recipe.classes],
+            LabelRules(names, recipe.data.aliases, recipe.data.ignored_labels),
             um_per_px=recipe.data.um_per_px,
             done=lambda count: bars.update(checking, completed=count),
         )
         bars.update(checking, total=len(samples), completed=len(samples))
-        shares = recipe.split
+        if index is not None:
+            write_manifest(index, training_folder(out) / INDEX_FILE)
         root = root if root.is_dir() else root.parent
-        parts = split_by_group(
-            samples, calibration=shares.calibration, test=shares.test, seed=shares.seed
-        )
+        samples = some_of(samples, recipe.most_images)
+        _check_scale(recipe, samples)
+        parts = split_samples(samples, recipe.split, recipe.paper_split.enlarge)
         for name, part in parts.named().items():
             groups = len({sample.group for sample in part})
             console.print(f"{name}: {len(part)} images in {groups} groups")
+        if recipe.split.regime not in HONEST:
+            shared = overlap(parts)
+            console.print(
+                f"{shared.test_images_with_sibling} of {len(parts.test)} test images have a sibling "
+                f"in the training part: this regime flatters"
+            )
         bundle = make_bundle(
             recipe,
             parts,
@@ -68,6 +90,27 @@ def train(
     return bundle
 
 
+def _check_scale(recipe: TrainingRecipe, samples: Sequence[Sample]) -> None:
+    """RecipeError where images have no scale and the recipe neither gives one nor does without."""
+    if recipe.data.whole_images:
+        return
+    without = next((sample.path for sample in samples if sample.um_per_px is None), None)
+    if without is not None:
+        raise RecipeError(
+            f"{without}: um per pixel unknown; give [data] um_per_px, a column um_per_px in the "
+            f"manifest, or whole_images = true"
+        )
+
+
+class _Rate(ProgressColumn):
+    """Steps per second: images, where images are what is counted."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of the last minute or so."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} images/s")
+
+
 class _Reporter:
     """Turns batches into one bar per stage and one line per epoch."""
 
@@ -77,13 +120,14 @@ class _Reporter:
 
     def tell(self, step: Step) -> None:
         if step.stage not in self._tasks:
-            total = step.epochs * step.batches
-            self._tasks[step.stage] = self._bars.add_task(step.stage, total=total)
+            total = step.epochs * step.batches * step.images
+            done = (step.epoch - 1) * step.batches * step.images
+            self._tasks[step.stage] = self._bars.add_task(step.stage, total=total, completed=done)
         words = (
             f"{step.stage} {step.epoch}/{step.epochs} {step.batch}/{step.batches} "
             f"loss {step.loss:.3f} accuracy {step.accuracy:.3f}"
         )
-        done = (step.epoch - 1) * step.batches + step.batch
+        done = ((step.epoch - 1) * step.batches + step.batch) * step.images
         self._bars.update(self._tasks[step.stage], completed=done, description=words)
         if step.batch == step.batches or (not self._console.is_terminal and step.batch % 50 == 0):
             self._console.print(words)
@@ -116,7 +160,7 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
     tables = [metrics_table(result.metrics)] if result.metrics else []
     if result.confusion is not None:
         words = [class_word(name) for name in result.classes]
-        table = Table("true class", *words, title="largest probability")
+        table = Table("true class", *words, "refused", title="largest probability")
         for name, row in zip(words, result.confusion, strict=True):
             table.add_row(name, *(str(count) for count in row))
         tables.append(table)

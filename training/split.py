@@ -1,4 +1,7 @@
-"""Splitting samples by group before anything is augmented; any overlap of groups is an error."""
+"""Splitting samples by group before anything is augmented; any overlap of groups is an error.
+
+What the papers do instead is in regimes.py, and never passes for this.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,23 @@ class Parts:
     train: tuple[Sample, ...]
     calibration: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    validation: tuple[Sample, ...] = ()
+    """Watched while training, to stop early; empty where a recipe never stops early."""
 
     def named(self) -> dict[str, tuple[Sample, ...]]:
-        """Part name -> samples."""
-        return {"train": self.train, "calibration": self.calibration, "test": self.test}
+        """Part name -> samples, in the order of their use."""
+        parts = {"train": self.train, "validation": self.validation}
+        parts |= {"calibration": self.calibration, "test": self.test}
+        return {name: part for name, part in parts.items() if part or name != "validation"}
 
 
 def split_by_group(
-    samples: Sequence[Sample], *, calibration: float, test: float, seed: int
+    samples: Sequence[Sample],
+    *,
+    calibration: float,
+    test: float,
+    seed: int,
+    validation: float = 0.0,
 ) -> Parts:
     """Deal each label's groups out to the parts; shares are of images, per label.
 
@@ -41,19 +53,21 @@ def split_by_group(
     for name in sorted(groups):
         by_label[min(sample.label for sample in groups[name])].append(name)
     rng = np.random.default_rng([17, seed])
-    dealt: dict[str, list[Sample]] = {"train": [], "calibration": [], "test": []}
+    shares = {"calibration": calibration, "test": test}
+    shares |= {"validation": validation} if validation else {}
+    dealt: dict[str, list[Sample]] = {name: [] for name in ("train", *shares)}
     for label in sorted(by_label):
         names = by_label[label]
         total = sum(len(groups[name]) for name in names)
-        taken = {"calibration": 0, "test": 0}
-        wanted = {"calibration": calibration * total, "test": test * total}
+        taken = dict.fromkeys(shares, 0)
+        wanted = {part: share * total for part, share in shares.items()}
         for index in rng.permutation(len(names)):
             members = groups[names[int(index)]]
             part = next((p for p in taken if taken[p] + len(members) / 2 < wanted[p]), "train")
             if part in taken:
                 taken[part] += len(members)
             dealt[part] += members
-    parts = Parts(tuple(dealt["train"]), tuple(dealt["calibration"]), tuple(dealt["test"]))
+    parts = Parts(**{name: tuple(part) for name, part in dealt.items()})
     check_disjoint(parts)
     return parts
 

@@ -1,49 +1,35 @@
 """The training loop: stages of epochs with one input size each, resumable after every epoch.
 
-Shuffling and augmentation depend on (seed, stage, epoch) alone, so a resumed run sees the batches that
-an uninterrupted one would have seen. (Over 250 lines: the loop and what it resumes from.)
+All that is random depends on (seed, stage, epoch) alone, so a training that was killed and taken up
+again ends in the same weights. An AC-GAN's loop is gan.py's.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from cloud_worker.models.card import Preprocessing
 from cloud_worker.models.fusion import Fusion
 from cloud_worker.models.registry import architecture, build_network
 from cloud_worker.preprocess import normalise
-from training.augment import augment, cut_part
-from training.recipe import Augmentation, Stage, TrainingRecipe
+from training.batches import Batches, Lesson, Pictures, pictures
+from training.checkpoints import ResumeError, load_checkpoint, save_checkpoint
+from training.compute import Compute, choose_compute
+from training.history import Epoch, StageHistory, read_history
+from training.recipe import Stage, TrainingRecipe
 from training.unfolding import is_folded, unfold_batch_norm
-
-Tiles = NDArray[np.uint8]
-Numbers = NDArray[np.int64]
 
 UNFOLDED_BY = 64
 """About so many tiles give folded batch normalisations their statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What one stage learns: tiles, the number of each one's class, and how many classes there are."""
-
-    tiles: Tiles
-    labels: Numbers
-    classes: int
-    balance: float
-    """1 shows every class equally often, 0 as often as it comes."""
+Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +43,17 @@ class Progress:
     batches: int
     loss: float
     accuracy: float
+    images: int
+    """Of this batch."""
 
 
-class ResumeError(ValueError):
-    """The checkpoint belongs to another recipe."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The network after all stages, in eval mode on the CPU, and how it got there."""
+
+    network: nn.Module
+    history: tuple[StageHistory, ...]
+    compute: str
 
 
 def run_stages(
@@ -71,26 +64,31 @@ def run_stages(
     *,
     resume: bool,
     tell: Callable[[Progress], None],
-    initial: Mapping[str, torch.Tensor] | None = None,
-) -> nn.Module:
+    initial: Tensors | None = None,
+    watched: Lesson | None = None,
+    images: str = "",
+) -> Trained:
     """Train through all stages and return the network with the recipe's classes.
 
     Each stage starts from the trunk of the one before; `lesson_of` is asked for its data when it
     begins. The checkpoint is replaced after every epoch. With `initial` tensors the first stage
-    starts from them, and a fusion learns its head only, as in its paper.
+    starts from them, and a fusion learns its head only, as in its paper. `watched` is the validation
+    part; `images` names the training part in the checkpoint.
     """
-    torch.manual_seed(recipe.seed)
-    signature = recipe.model_dump_json()
-    saved = _load_checkpoint(checkpoint, signature) if resume and checkpoint.is_file() else None
-    trunk: dict[str, torch.Tensor] = saved["trunk"] if saved else dict(initial or {})
+    compute = choose_compute(recipe.precision)
+    saved = load_checkpoint(checkpoint, recipe, images) if resume else None
+    trunk: Tensors = saved["trunk"] if saved else dict(initial or {})
+    history = read_history(saved["history"]) if saved and "history" in saved else []
     network: nn.Module | None = None
     for number, stage in enumerate(recipe.stages):
         if saved is not None and number < saved["stage"]:
             continue
         last = number == len(recipe.stages) - 1
-        if saved is not None and saved["epochs_done"] >= stage.epochs and not last:
-            trunk, saved = saved["network"], None
+        if saved is not None and _is_over(saved, stage, number, history) and not last:
+            trunk, saved = _kept_weights(saved), None
             continue
+        # A stage's head must not depend on whether the stages before ran in this process.
+        torch.manual_seed(recipe.seed + 1000 * number)
         lesson = lesson_of(stage)
         network = build_network(recipe.architecture, lesson.classes)
         head = architecture(recipe.architecture).head
@@ -99,26 +97,55 @@ def run_stages(
         )
         if initial and isinstance(network, Fusion):
             network.freeze_trunks()
-        start = 0
         if initial and number == 0 and saved is None and is_folded(network):
-            some = lesson.tiles[:: max(1, len(lesson.tiles) // UNFOLDED_BY)]
+            some = lesson.tiles[:: max(1, len(lesson.tiles) // UNFOLDED_BY), ..., :3]
             unfold_batch_norm(network, torch.from_numpy(normalise(some, preprocessing)))
-        run = _StageRun(network, lesson, recipe, preprocessing, number=number)
+        run = _StageRun(network, lesson, recipe, preprocessing, compute, number=number)
+        run.watched = watched if stage.learns == "classes" else None
         if saved is not None and number == saved["stage"]:
-            start = run.restore(saved)
+            run.restore(saved)
             saved = None
-        for epoch in range(start, stage.epochs):
-            run.train_epoch(epoch, tell)
-            run.save(checkpoint, signature, epoch + 1, trunk)
-        trunk = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        history = [*history[:number], run.history]
+        while not run.over():
+            run.train_epoch(tell)
+            history[number] = run.history
+            state = {
+                "recipe": recipe.model_dump_json(),
+                "images": images,
+                "stage": number,
+                "trunk": dict(trunk),
+                "history": [one.plain() for one in history],
+            }
+            save_checkpoint(checkpoint, {**state, **run.state()})
+        run.finish()
+        history[number] = run.history
+        trunk = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
     if network is None:
         raise ResumeError(f"{checkpoint}: its stage is not in the recipe")
-    return network.eval()
+    return Trained(network.cpu().eval(), tuple(history), compute.said)
 
 
-def _without_head(
-    trunk: dict[str, torch.Tensor], head: str, network: nn.Module
-) -> dict[str, torch.Tensor]:
+def _is_over(saved: dict[str, Any], stage: Stage, number: int, history: list[StageHistory]) -> bool:
+    if number != saved["stage"]:
+        return False
+    stopped = number < len(history) and _ran_out(history[number], stage)
+    return bool(saved["epochs_done"] >= stage.epochs or stopped)
+
+
+def _kept_weights(saved: dict[str, Any]) -> Tensors:
+    best = saved.get("best")
+    kept: Tensors = best if best is not None else saved["network"]
+    return kept
+
+
+def _ran_out(history: StageHistory, stage: Stage) -> bool:
+    """Whether `patience` epochs have passed since the best one."""
+    if stage.patience is None or history.best_epoch is None:
+        return False
+    return len(history.epochs) - history.best_epoch >= stage.patience
+
+
+def _without_head(trunk: Tensors, head: str, network: nn.Module) -> dict[str, torch.Tensor]:
     """The trunk's tensors, and the head's too where they fit: both stages learned the same classes."""
     own = network.state_dict()
     return {
@@ -129,7 +156,7 @@ def _without_head(
 
 
 class _StageRun:
-    """One stage's network, optimiser and schedule."""
+    """One stage's network, optimiser, schedule and history."""
 
     def __init__(
         self,
@@ -137,17 +164,23 @@ class _StageRun:
         lesson: Lesson,
         recipe: TrainingRecipe,
         preprocessing: Preprocessing,
+        compute: Compute,
         *,
         number: int,
     ) -> None:
         stage = recipe.stages[number]
-        self.network = network.to(memory_format=torch.channels_last)
-        self.stage, self.lesson, self.number = stage, lesson, number
+        self.network = network.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.stage, self.number, self.compute = stage, number, compute
         self.preprocessing, self.recipe = preprocessing, recipe
-        self.batches = max(1, len(lesson.labels) // stage.batch)
+        seed = (recipe.seed, number)
+        self.batches = Batches(lesson, stage, recipe.augmentation, preprocessing, seed)
+        self.watched: Lesson | None = None
+        self.history = StageHistory(stage.name, stage.learns)
+        self.best: dict[str, torch.Tensor] | None = None
+        learned = [p for p in network.parameters() if p.requires_grad]
         # Biases and batch normalisation are not decayed.
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
+        decayed = [p for p in learned if p.ndim > 1]
+        plain = [p for p in learned if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": stage.weight_decay},
@@ -155,167 +188,120 @@ class _StageRun:
             ],
             lr=stage.learning_rate,
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            max_lr=stage.learning_rate,
-            total_steps=self.batches * stage.epochs + 1,
-            pct_start=0.15,
-        )
+        self.schedule: torch.optim.lr_scheduler.LRScheduler
+        if stage.schedule == "one_cycle":
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimizer,
+                max_lr=stage.learning_rate,
+                total_steps=self.batches.count * stage.epochs + 1,
+                pct_start=0.15,
+            )
+        else:
+            self.schedule = torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
         self.loss = nn.CrossEntropyLoss(label_smoothing=stage.label_smoothing)
 
-    def train_epoch(self, epoch: int, tell: Callable[[Progress], None]) -> None:
-        """One pass over the data."""
+    def over(self) -> bool:
+        """Whether all epochs are done or patience ran out."""
+        done = len(self.history.epochs)
+        return done >= self.stage.epochs or _ran_out(self.history, self.stage)
+
+    def train_epoch(self, tell: Callable[[Progress], None]) -> None:
+        """One pass over the data, and a look at the validation part."""
+        epoch = len(self.history.epochs)
+        # Dropout, too, must not depend on what ran before in this process.
+        torch.manual_seed((self.recipe.seed * 1000 + self.number) * 10_000 + epoch)
+        began = time.monotonic()
         self.network.train()
         losses: list[float] = []
         right = seen = 0
-        for index, (images, labels) in enumerate(self._batches(epoch)):
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = self.network(images)[0]
-            loss = self.loss(logits.float(), labels)
+        for index, (shown, labels) in enumerate(self.batches.of(epoch)):
+            wanted = labels.to(self.compute.device)
+            logits = self._logits(shown)
+            loss = self.loss(logits.float(), wanted)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.schedule.step()
             losses.append(float(loss.detach()))
-            right += int((logits.argmax(1) == labels).sum())
+            right += int((logits.argmax(1) == wanted).sum())
             seen += len(labels)
-            recent = float(np.mean(losses[-50:]))
             tell(
                 Progress(
                     self.stage.name,
                     epoch + 1,
                     self.stage.epochs,
                     index + 1,
-                    self.batches,
-                    recent,
+                    self.batches.count,
+                    float(np.mean(losses[-50:])),
                     right / seen,
+                    len(labels),
                 )
             )
-
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rng = np.random.default_rng([self.recipe.seed, self.number, epoch])
-        order = balanced_order(self.lesson.labels, self.lesson.balance, rng)
-        chunks = [
-            order[i * self.stage.batch : (i + 1) * self.stage.batch] for i in range(self.batches)
-        ]
-        seeds = rng.integers(1 << 62, size=len(chunks))
-
-        def make(chunk: Numbers, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-            own = np.random.default_rng(seed)
-            tiles = np.stack([self._changed(self.lesson.tiles[i], own) for i in chunk])
-            images = torch.from_numpy(normalise(tiles, self.preprocessing))
-            labels = torch.from_numpy(self.lesson.labels[chunk])
-            return images.to(memory_format=torch.channels_last), labels
-
-        # One batch is prepared while the one before is learned.
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(make, chunks[0], int(seeds[0]))
-            for chunk, seed in zip(chunks[1:], seeds[1:], strict=True):
-                ready = ahead.result()
-                ahead = pool.submit(make, chunk, int(seed))
-                yield ready
-            yield ahead.result()
-
-    def _changed(self, tile: Tiles, rng: np.random.Generator) -> Tiles:
-        tile = hide_corner(tile, self.preprocessing)
-        tile = cut_part(tile, self.stage.height_px, self.stage.width_px, rng)
-        by: Augmentation = self.recipe.augmentation
-        return augment(tile, by, rng)
-
-    def save(
-        self, checkpoint: Path, signature: str, epochs_done: int, trunk: dict[str, torch.Tensor]
-    ) -> None:
-        """Replace the checkpoint file in one step."""
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = checkpoint.with_suffix(".partial")
-        torch.save(
-            {
-                "recipe": signature,
-                "stage": self.number,
-                "epochs_done": epochs_done,
-                "trunk": trunk,
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-            },
-            partial,
+        rate = float(self.schedule.get_last_lr()[0])
+        done = Epoch(
+            epoch + 1, float(np.mean(losses)), right / seen, rate, time.monotonic() - began
         )
-        partial.replace(checkpoint)
+        self._note(self._validated(done))
 
-    def restore(self, saved: dict[str, Any]) -> int:
-        """Take up a checkpoint of this stage; returns the epochs that are done."""
+    def _logits(self, shown: Pictures) -> torch.Tensor:
+        with self.compute.autocast():
+            logits: torch.Tensor = self.network(*(p.to(self.compute.device) for p in shown))[0]
+        return logits
+
+    def _validated(self, epoch: Epoch) -> Epoch:
+        """The epoch with its loss and accuracy on the validation part, without label smoothing."""
+        if self.watched is None:
+            return epoch
+        self.network.eval()
+        total, right = 0.0, 0
+        count = len(self.watched.labels)
+        with torch.inference_mode():
+            for start in range(0, count, 32):
+                tiles = self.watched.tiles[start : start + 32]
+                wanted = torch.from_numpy(self.watched.labels[start : start + 32])
+                shown = pictures(tiles, self.preprocessing, self.watched.inputs)
+                logits = self._logits(shown).float().cpu()
+                total += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+                right += int((logits.argmax(1) == wanted).sum())
+        return replace(epoch, validation_loss=total / count, validation_accuracy=right / count)
+
+    def _note(self, epoch: Epoch) -> None:
+        self.history = self.history.after(epoch)
+        if self.stage.patience is None or epoch.validation_loss is None:
+            return
+        best = self.history.best_epoch
+        least = self.history.epochs[best - 1].validation_loss if best else None
+        if least is None or epoch.validation_loss < least:
+            self.history = replace(self.history, best_epoch=epoch.epoch)
+            self.best = {n: t.detach().cpu().clone() for n, t in self.network.state_dict().items()}
+
+    def finish(self) -> None:
+        """Take the best epoch's weights where they were watched."""
+        stopped = len(self.history.epochs) < self.stage.epochs
+        self.history = replace(self.history, stopped_early=stopped)
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of this stage."""
+        return {
+            "epochs_done": len(self.history.epochs),
+            "network": self.network.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take up a checkpoint of this stage."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
-        return int(saved["epochs_done"])
-
-
-def balanced_order(labels: Numbers, balance: float, rng: np.random.Generator) -> Numbers:
-    """As many indices as there are labels, shuffled; each class's share is between its own and equal.
-
-    No index comes twice before all of its class have come once.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    shares = (1.0 / counts) ** balance * counts
-    quotas = np.round(shares / shares.sum() * len(labels)).astype(int)
-    picks = []
-    for kind, quota in zip(classes, quotas, strict=True):
-        members = np.flatnonzero(labels == kind)
-        rounds = [rng.permutation(members) for _ in range(-(-quota // len(members)))]
-        if rounds:
-            picks.append(np.concatenate(rounds)[:quota])
-    return np.asarray(rng.permutation(np.concatenate(picks)), np.int64)
-
-
-def hide_corner(tile: Tiles, preprocessing: Preprocessing) -> Tiles:
-    """The tile with its masked corner in the mean colour, so that no flip brings it into view."""
-    side = preprocessing.masked_corner_px
-    if not side:
-        return tile
-    tile = tile.copy()
-    tile[-side:, -side:] = np.round(np.array(preprocessing.mean) * 255).astype(np.uint8)
-    return tile
-
-
-def use_cores() -> int:
-    """Let torch use the cores of this process and OpenCV one; returns their number.
-
-    OMP_NUM_THREADS limits them: where other work shares the cores, threads that wait for each other
-    at every layer are slower than one thread alone.
-    """
-    cores = len(os.sched_getaffinity(0))
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    cores = min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
-    torch.set_num_threads(cores)
-    cv2.setNumThreads(1)
-    return cores
-
-
-def _load_checkpoint(checkpoint: Path, signature: str) -> dict[str, Any]:
-    saved: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    then, now = (_learned_so_far(text, saved["stage"]) for text in (saved["recipe"], signature))
-    if then != now:
-        changed = ", ".join(key for key in now if then.get(key) != now[key])
-        raise ResumeError(
-            f"{checkpoint} was made with another recipe ({changed}); train without --resume"
-        )
-    return saved
-
-
-def _learned_so_far(signature: str, stage: int) -> dict[str, Any]:
-    """What of a recipe the weights depend on after this stage: later stages may still change."""
-    recipe: dict[str, Any] = json.loads(signature)
-    recipe["stages"] = recipe["stages"][: stage + 1]
-    recipe.setdefault("initial_weights", "random")
-    kept = (
-        "architecture",
-        "initial_weights",
-        "seed",
-        "classes",
-        "input",
-        "split",
-        "stages",
-        "augmentation",
-    )
-    return {key: recipe[key] for key in kept}
+        self.best = saved.get("best")
+        if "history" in saved:
+            self.history = read_history(saved["history"])[self.number]
+        else:  # a checkpoint from before histories were kept
+            blank = Epoch(0, float("nan"), float("nan"), 0.0, 0.0)
+            done = tuple(replace(blank, epoch=i + 1) for i in range(int(saved["epochs_done"])))
+            self.history = replace(self.history, epochs=done)

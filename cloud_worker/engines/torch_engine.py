@@ -21,7 +21,7 @@ from cloud_worker.engines.engine import (
     Precision,
     join_outputs,
 )
-from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.models.bundle_folder import BESIDE_THE_NETWORK, Bundle
 from cloud_worker.models.registry import architecture, build_network
 
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -43,7 +43,7 @@ def load_network(bundle: Bundle) -> nn.Module:
     stored = {
         name: torch.from_numpy(array.astype(np.float32))
         for name, array in bundle.tensors().items()
-        if not name.startswith("ood.")
+        if not name.startswith(BESIDE_THE_NETWORK)
     }
     missing, unexpected = network.load_state_dict(stored, strict=False)
     wrong = [n for n in missing if not n.endswith("num_batches_tracked")] + list(unexpected)

@@ -19,6 +19,8 @@ from cloud_worker.models.card import CARD_SCHEMA, CARD_VERSION, BundleCard, Bund
 from cloud_worker.models.registry import Architecture, architecture
 
 CARD_FILE, WEIGHTS_FILE, GRAPH_FILE = "bundle.json", "weights.safetensors", "model.onnx"
+BESIDE_THE_NETWORK = ("ood.", "seen.")
+"""Tensors of the weights file that are not the network's: distances, and digests of training images."""
 
 
 class BundleRefusedError(ValueError):

@@ -39,11 +39,13 @@ def write_bundle(
     card: BundleCard,
     *,
     ood_tensors: Mapping[str, NDArray[Any]] | None = None,
+    seen: Mapping[str, NDArray[np.int64]] | None = None,
     half: bool = True,
 ) -> Bundle:
     """Write the three files and return the checked bundle; fills in the card's files and digest.
 
-    `ood_tensors` are those of card.ood, in float32. An existing bundle in `folder` is replaced.
+    `ood_tensors` are those of card.ood, in float32; `seen` holds the digests of each part's images, by
+    the names of training/seen.py. An existing bundle in `folder` is replaced.
     Raises ExportError where OpenVINO and torch disagree on the written bundle, and for a network
     that needs more than the original image.
     """
@@ -61,6 +63,7 @@ def write_bundle(
         raise ValueError(f"card.ood and ood_tensors name different tensors: {sorted(named)}")
     weights = export.weights_of(network, half=half)
     extra = {n: np.ascontiguousarray(a, dtype=np.float32) for n, a in (ood_tensors or {}).items()}
+    extra |= {n: np.ascontiguousarray(a, dtype=np.int64) for n, a in (seen or {}).items()}
     shape = card.preprocessing
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=folder.parent) as name:

@@ -53,6 +53,11 @@ class Preprocessing(CardPart):
     width_px: int = Field(ge=28, le=4096)
     um_per_px: float = Field(gt=0.0, le=10.0)
     """Physical size of one input pixel."""
+    made_for_um_per_px: float | None = Field(
+        default=None, gt=0.0, le=10.0, exclude_if=lambda value: value is None
+    )
+    """Scale of the images themselves, where the network sees them much smaller than they are taken;
+    None: about the input's own. Left out of the card where it is None."""
     mean: tuple[float, float, float]
     """Subtracted per channel (R, G, B) after dividing by 255."""
     std: tuple[float, float, float]

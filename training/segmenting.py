@@ -1,0 +1,31 @@
+"""The segmented picture of a fusion: which pixels of a tile are kept, in one of two ways.
+
+`authors` keeps what the HSV thresholds of Islam et al. keep; `cells` keeps the white cells. Both see the
+tile at the network's scale, with its corner masked, and refuse nothing: a tile may keep no pixel at all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_worker.cells import find_white_cells, segment_as_authors
+from cloud_worker.models.card import Preprocessing
+from training.images import KeptOf
+
+Segmentation = Literal["authors", "cells"]
+
+
+def segmenter(how: Segmentation, preprocessing: Preprocessing) -> KeptOf:
+    """A function of an RGB tile H,W,3 that gives 255 where it is kept."""
+    um_per_px = preprocessing.um_per_px
+
+    def as_authors(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.where(segment_as_authors(tile), 255, 0).astype(np.uint8)
+
+    def white_cells(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.where(find_white_cells(tile, um_per_px).mask, 255, 0).astype(np.uint8)
+
+    return as_authors if how == "authors" else white_cells
