@@ -1,7 +1,8 @@
-"""Looks whether the archive holds a blob, through fsspec; it reads no bytes, writes nothing and deletes nothing."""
+"""Looks whether the archive holds a blob and reads it, through fsspec; it writes nothing and deletes nothing."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,14 @@ class ArchiveAway(Exception):  # noqa: N818 - a state of the world, not a mistak
 
     def __init__(self, url: str, problem: str) -> None:
         super().__init__(without_password(f"archive {url}: {problem}"))
+
+
+class BlobDamagedError(Exception):
+    """The archive holds other bytes under this digest: nobody is shown them."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"archive: the bytes of {digest} are damaged")
+        self.digest = digest
 
 
 class BlobArchive:
@@ -61,6 +70,14 @@ class BlobArchive:
             # A folder that is not mounted looks like one without any blob.
             self._require_root()
         return {digest for digest, is_there in found.items() if is_there}
+
+    def read(self, digest: str) -> bytes:
+        """The bytes with this sha256; raises BlobDamagedError, ArchiveAway, or FileNotFoundError."""
+        with self._asking():
+            data: bytes = self._files.cat_file(f"{self._root}/{blob_key(digest)}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BlobDamagedError(digest)
+        return data
 
     def blobs(self) -> Iterator[str]:
         """The sha256 of every blob; raises ArchiveAway."""

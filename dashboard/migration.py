@@ -9,20 +9,26 @@ import json
 
 from sqlalchemy import Connection, select, text, update
 
+from dashboard.cases.case_rows import make_all_cases
+from dashboard.cases.settings import CaseSettings
 from dashboard.engine import StoreError
 from dashboard.schema import SCHEMA_VERSION, DiagnosisRow, StoreRow
 
 
-def migrate(connection: Connection, version: int) -> None:
-    """From `version` to SCHEMA_VERSION; raises StoreError where there is no way."""
+def migrate(connection: Connection, version: int, cases: CaseSettings, at: str) -> None:
+    """From `version` to SCHEMA_VERSION, whose new tables are there; raises StoreError where there
+    is no way."""
     if version == SCHEMA_VERSION:
         return
-    if version != 1:
+    if not 1 <= version < SCHEMA_VERSION:
         raise StoreError(
             f"records database {connection.engine.url} has schema version {version}; "
             f"this program speaks {SCHEMA_VERSION}"
         )
-    _add_overrides(connection)
+    if version < 2:
+        _add_overrides(connection)
+    if version < 3:
+        make_all_cases(connection, cases, at)
     connection.execute(update(StoreRow).values(schema_version=SCHEMA_VERSION))
 
 

@@ -81,7 +81,7 @@ class RecordsCounters:
 
 async def run_records(settings: RecordsSettings, stop: asyncio.Event) -> None:
     """Opens the store and the archive and runs until `stop`; raises StoreError, FatalMqttError."""
-    store = RecordsStore(settings.database_url, wall_time())
+    store = RecordsStore(settings.database_url, wall_time(), settings.cases)
     archive = BlobArchive(settings.archive_url)
     try:
         await Records(settings, store, archive).run(stop)

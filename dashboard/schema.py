@@ -3,7 +3,8 @@
 `image` has one row per image and its one outcome; `diagnosis` every report about it (the one shown
 and the alternatives, previews, refusals and rejections alike); `set_aside` what contradicts or
 lacks its blob; `refile` every change of case (the present one stands in `image`); `outbox` and
-`device` what the devices say of themselves, for reconcile.
+`device` what the devices say of themselves, for reconcile. The tables of cases, reviews, accounts
+and the audit book are in the rooms of those names (`tables` of each) and made with these.
 Foreign keys are checked; times are RFC 3339 UTC text for display.
 """
 
@@ -25,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: Raised when a column changes its meaning or comes to a table; `migration` brings an older store up
 #: to it, a newer one is refused by name.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: SQLite fills an INTEGER PRIMARY KEY by itself, a BIGINT one it does not.
 _RowId = BigInteger().with_variant(Integer(), "sqlite")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from dashboard.cases.settings import CaseSettings
 from dashboard.engine import parse_url
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.settings import Settings
@@ -37,6 +38,7 @@ class RecordsSettings(Settings):
     batch_max: int = Field(default=200, ge=1, le=1000)
     #: reconcile calls a device silent when its last word is older than this.
     silent_after_s: float = Field(default=60, gt=0)
+    cases: CaseSettings = CaseSettings()
     log_level: LogLevel = "info"
 
 

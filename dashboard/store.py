@@ -14,6 +14,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
+import dashboard.accounts.tables
+import dashboard.audit.tables
+import dashboard.review.tables  # noqa: F401 - create_all makes what these three declare
+from dashboard.cases.case_rows import case_keys, touch_cases
+from dashboard.cases.feed import begin_feed
+from dashboard.cases.keys import CaseKey
+from dashboard.cases.settings import CaseSettings
 from dashboard.device_facts import DevicePresence, put_health, put_presence
 from dashboard.engine import StoreError, open_engine
 from dashboard.identity import ANSWERED, Ledger, Verdict
@@ -75,10 +82,11 @@ class Committed:
 class RecordsStore:
     """The store behind one database URL; it is made, with its id, where there is none."""
 
-    def __init__(self, url: str, at: str) -> None:
+    def __init__(self, url: str, at: str, cases: CaseSettings | None = None) -> None:
         self._engine = open_engine(url)
+        self._cases = cases or CaseSettings()
         try:
-            self.store_id = _create(self._engine, at)
+            self.store_id = _create(self._engine, at, self._cases)
         except DBAPIError as error:
             self._engine.dispose()
             raise StoreError(f"records database {self._engine.url}: {error.orig}") from error
@@ -125,6 +133,11 @@ class RecordsStore:
             judged = [_judge(ledger, item) for item in filed]
             decided = [(f.report, j.verdict) for f, j in zip(filed, judged, strict=True)]
             write_reports(connection, decided, at)
+            firsts = [
+                f.report for f, j in zip(filed, judged, strict=True) if j.verdict is Verdict.FIRST
+            ]
+            moved = [item.image_id for item in batch if isinstance(item, Refile)]
+            touched = case_keys(connection, moved) if moved else set[CaseKey]()
             judgements = iter(judged)
             results: list[Result] = []
             for item in batch:
@@ -141,15 +154,18 @@ class RecordsStore:
                     case DevicePresence():
                         put_presence(connection, item, at)
                         results.append(None)
+            touched |= case_keys(connection, [*moved, *(r.identity.image_id for r in firsts)])
+            touch_cases(connection, touched, self._cases, at)
         return Committed(self.store_id, tuple(results))
 
 
-def _create(engine: Engine, at: str) -> str:
+def _create(engine: Engine, at: str, cases: CaseSettings) -> str:
     with engine.begin() as connection:
         Base.metadata.create_all(connection)
+        begin_feed(connection)
         row = connection.execute(select(StoreRow.store_id, StoreRow.schema_version)).first()
         if row is not None:
-            migrate(connection, row.schema_version)
+            migrate(connection, row.schema_version, cases, at)
             return str(row.store_id)
         store_id = secrets.token_hex(16)
         connection.execute(

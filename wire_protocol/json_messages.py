@@ -346,6 +346,13 @@ class Diagnosis(JsonMessage):
     height_px: int | None = Field(default=None, ge=1, le=MAX_SIDE_PX)
     p_acute: float | None = Field(default=None, ge=0, le=1)
     ood_percentile: float | None = Field(default=None, ge=0, le=100)
+    #: What the bundle's classes mean (a class in neither list means no leukemia pattern) and the
+    #: limits that decided; null from a worker that does not tell, whose fields cannot be combined.
+    acute_classes: tuple[str, ...] | None = Field(default=None, max_length=64)
+    chronic_classes: tuple[str, ...] | None = Field(default=None, max_length=64)
+    t_acute: float | None = Field(default=None, gt=0, le=1)
+    t_chronic: float | None = Field(default=None, gt=0, le=1)
+    abstention: float | None = Field(default=None, ge=0, le=1)
     model: str
     training_data: str
     captured_at: WallTime

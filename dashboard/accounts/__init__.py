@@ -1,0 +1,1 @@
+"""Who may sign in to the dashboard and what each role may do; accounts of the broker are not these."""
