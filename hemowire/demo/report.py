@@ -86,6 +86,9 @@ def print_verdict(
             *(f"{ms:.1f}" for ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms)),
             style="bold" if name == TOTAL else "",
         )
+    if house.options.images is None:
+        table.caption = "captured includes drawing the simulated field"
+        table.caption_justify = "left"
     console.print(table)
     counts = (
         f"captured {verdict.captured} = recorded {verdict.recorded} + rejected {verdict.rejected}"
@@ -103,6 +106,7 @@ def print_verdict(
             console.print(
                 f"  rejected: {original(image.source)}: {with_warning(image.outcome.text)}",
                 highlight=False,
+                soft_wrap=True,
             )
     if restarts:
         console.print(f"  programs that had to be started again: {restarts}")
@@ -112,6 +116,7 @@ def print_verdict(
     console.print(
         f"  bundle {house.bundle.name}; files and logs in {house.folder} (delete it when done)",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(f"[bold yellow]{RESEARCH_USE_ONLY}[/]")
 
