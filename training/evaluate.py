@@ -1,7 +1,6 @@
 """Judging a bundle on labelled images, or on foreign ones it should not judge, as serving runs it.
 
-It refuses to call images unseen that were in the bundle's training part. (Just over 250 lines: one
-page from images to figures.)
+It refuses to call images unseen that the bundle was made from.
 """
 
 from __future__ import annotations
@@ -9,146 +8,189 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from cloud_worker.decode import decode
-from cloud_worker.engines.engine import Engine, Outputs, join_outputs
-from cloud_worker.finding import Conclusion, Finding
+from cloud_worker.engines.engine import Engine
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import BundleCard, Metric
-from cloud_worker.refusal import Refusal
-from cloud_worker.tiling import pool
-from training import baseline
-from training.data import DataError, Sample
-from training.metrics import (
-    Numbers,
-    confusion,
-    expected_calibration_error,
-    negative_log_likelihood,
-    softmax,
+from edge_device.simulator.dataset import TRUTH_FILE
+from training.data import IMAGE_SUFFIXES, DataError, Sample, list_images
+from training.evaluation.answers import (
+    Answered,
+    calibrated_at,
+    class_rows,
+    metric,
+    risk_at,
+    whole_figures,
 )
-from training.report import image_metrics, outcome_metrics
+from training.evaluation.confounds import answer_across_groups, confound_rows, share_of
+from training.evaluation.document import Evaluation, Facts, PairedRow
+from training.evaluation.judge import Judged, judge
+from training.evaluation.paired import compare
+from training.evaluation.training_record import read_epochs
+from training.metrics import Numbers, balanced_accuracy_interval
+from training.report import outcome_metrics
+from training.seen import part_of, refuse_seen, seen_digests
 from training.split import Parts, describe, split_by_group
-from wire_protocol.words import RESEARCH_USE_ONLY
 
-
-class Evaluation(BaseModel):
-    """Everything an evaluation found; written as JSON by `hemowire evaluate --json`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    bundle: str
-    engine: str
-    training_data: str
-    images: int
-    metrics: tuple[Metric, ...]
-    classes: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...] | None
-    """True classes as rows, largest probability as columns; None for foreign images."""
-    results: dict[str, int]
-    """Decisions by result, `cannot_say` with its reason."""
-    note: str = RESEARCH_USE_ONLY
+Done = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One image's finding; logits and mean colour are None where the network did not run."""
+class Asked:
+    """How an evaluation was asked for: words for its report."""
 
-    finding: Finding
-    logits: NDArray[np.float64] | None
-    colour: NDArray[np.float64] | None
-
-
-def judge(
-    bundle: Bundle,
-    engine: Engine,
-    samples: Sequence[Sample],
-    done: Callable[[int], None] = lambda count: None,
-) -> list[Judged]:
-    """Decode, prepare, infer and decide each image as the worker does."""
-    conclusion = Conclusion(bundle)
-    judged: list[Judged] = []
-    for number, sample in enumerate(samples, start=1):
-        pixels = decode(sample.path.read_bytes())
-        ready = (
-            pixels if isinstance(pixels, Refusal) else conclusion.prepare(pixels, sample.um_per_px)
-        )
-        if isinstance(ready, Refusal):
-            judged.append(Judged(conclusion.refuse(ready), None, None))
-        else:
-            step = engine.batch_size
-            parts: list[Outputs] = [
-                engine.infer(ready.tiles(start, start + step))
-                for start in range(0, ready.count, step)
-            ]
-            outputs = join_outputs(parts)
-            colour = baseline.mean_colours(ready.field[None])[0]
-            judged.append(
-                Judged(
-                    conclusion.finish(ready, outputs), pool(outputs.logits, ready.weights), colour
-                )
-            )
-        done(number)
-    return judged
+    command: str = "hemowire evaluate"
+    evaluated: str = "evaluated images"
+    is_synthetic: bool = False
+    sources: tuple[str, ...] = ()
+    """One per sample where the data set says it; empty where it does not."""
 
 
 def evaluate(
     bundle: Bundle,
     engine: Engine,
     samples: Sequence[Sample],
-    done: Callable[[int], None] = lambda count: None,
+    done: Done = lambda count: None,
+    asked: Asked | None = None,
 ) -> Evaluation:
-    """Figures on labelled images the bundle was not trained on.
+    """Figures on labelled images the bundle was not made from.
 
     Images that the network refuses count as wrong answers.
     """
-    card = bundle.card
-    refuse_training_images(card, samples)
-    judged = judge(bundle, engine, samples, done)
-    names = [kind.name for kind in card.classes]
-    labels = np.array([names.index(sample.label) for sample in samples], np.int64)
-    groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
-    answers = np.array([_answer(one, len(names)) for one in judged], np.int64)
-    metrics = image_metrics(labels, answers, groups, [kind.key for kind in card.classes])
-    metrics += outcome_metrics(card, labels, [one.finding.decision for one in judged])
-    metrics += _probability_metrics(card, labels, judged)
-    metrics += _colour_metrics(labels, groups, judged, len(names))
-    table = confusion(labels, np.minimum(answers, len(names) - 1), len(names))
-    return _evaluation(bundle, engine, judged, metrics, tuple(tuple(map(int, r)) for r in table))
+    refuse_training_images(bundle, samples)
+    return evaluate_judged(bundle, engine, samples, judge(bundle, engine, samples, done), asked)
+
+
+def evaluate_judged(
+    bundle: Bundle,
+    engine: Engine,
+    samples: Sequence[Sample],
+    judged: Sequence[Judged],
+    asked: Asked | None = None,
+) -> Evaluation:
+    """The same of images that were judged already."""
+    card, asked = bundle.card, asked or Asked()
+    one = answered_of(card, samples, judged)
+    metrics = whole_figures(one)
+    metrics += _recall_metrics(card, one)
+    metrics += outcome_metrics(card, one.labels, [j.finding.decision for j in judged])
+    seen = np.flatnonzero(one.seen)
+    made = _evaluation(bundle, engine, samples, judged, asked)
+    table = tuple(tuple(map(int, row)) for row in one.table())
+    if not seen.size:
+        return made.model_copy(update={"metrics": tuple(metrics), "confusion": table})
+    calibrated = calibrated_at(one, card.calibration.temperature)
+    images = int(seen.size)
+    for name, value, how in (
+        ("ece", calibrated.expected_calibration_error, "15 bins, after temperature scaling"),
+        ("nll", calibrated.negative_log_likelihood, "after temperature scaling"),
+        ("brier", calibrated.brier, "sum over classes, after temperature scaling"),
+    ):
+        metrics.append(
+            Metric(name=name, value=value, images=images, split="evaluated images", method=how)
+        )
+    clues = [clue for number in seen if (clue := judged[int(number)].clues) is not None]
+    labels, groups = one.labels[seen], one.groups[seen]
+    sources = [asked.sources[number] for number in seen] if asked.sources else []
+    colours = np.stack([clue.mean_rgb for clue in clues])
+    by_colour = answer_across_groups(colours, labels, groups)
+    paired: list[PairedRow] = []
+    if by_colour is not None:
+        found = balanced_accuracy_interval(labels, by_colour, groups, one.classes)
+        how = "mean R, G, B alone, five-fold by group; bootstrap over groups"
+        metrics.append(metric("mean_rgb_balanced_accuracy", found, images, "evaluated images", how))
+        paired.append(paired_row("network", "mean RGB", one, seen, by_colour))
+    return made.model_copy(
+        update={
+            "metrics": tuple(metrics),
+            "confusion": table,
+            "per_class": class_rows(one, card.classes),
+            "before_temperature": calibrated_at(one, 1.0),
+            "after_temperature": calibrated,
+            "risk_coverage": risk_at(one, card.thresholds.abstention),
+            "confounds": confound_rows(clues, labels, groups, sources),
+            "paired": tuple(paired),
+        }
+    )
 
 
 def evaluate_foreign(
     bundle: Bundle,
     engine: Engine,
     samples: Sequence[Sample],
-    done: Callable[[int], None] = lambda count: None,
+    done: Done = lambda count: None,
+    asked: Asked | None = None,
 ) -> Evaluation:
     """What is said about images that the bundle should not judge: how many it passes on."""
     judged = judge(bundle, engine, samples, done)
-    return _evaluation(bundle, engine, judged, [], None)
+    return _evaluation(bundle, engine, samples, judged, asked or Asked())
 
 
-def refuse_training_images(card: BundleCard, samples: Sequence[Sample]) -> None:
-    """Raise DataError where these are the images of the card's training or calibration part."""
-    own = describe(samples).sha256
+def answered_of(card: BundleCard, samples: Sequence[Sample], judged: Sequence[Judged]) -> Answered:
+    """Labels, groups and logits as numbers."""
+    names = [kind.name for kind in card.classes]
+    nothing = np.full(len(names), np.nan)
+    return Answered(
+        logits=np.stack([nothing if one.logits is None else one.logits for one in judged]),
+        labels=np.array([names.index(sample.label) for sample in samples], np.int64),
+        groups=np.unique([sample.group for sample in samples], return_inverse=True)[1],
+        temperature=card.calibration.temperature,
+    )
+
+
+def paired_row(
+    first: str, second: str, one: Answered, images: Numbers, others: Numbers
+) -> PairedRow:
+    """The network's answers to these images against others to the same."""
+    found = compare(one.labels[images], one.answers[images], others, one.groups[images])
+    return PairedRow(
+        first=first,
+        second=second,
+        first_only=found.first_only,
+        second_only=found.second_only,
+        mcnemar_p=found.p_value,
+        difference=share_of(found.difference),
+    )
+
+
+def refuse_training_images(bundle: Bundle, samples: Sequence[Sample]) -> None:
+    """DataError where any of these images was used to make the bundle.
+
+    An older bundle holds no digests of single images: it is asked for whole parts only.
+    """
+    if seen_digests(bundle):
+        refuse_seen(bundle, samples)
+        return
+    card, own = bundle.card, describe(samples).sha256
     for name, part in card.training_data.splits.items():
         if name != "test" and part.sha256 == own:
             raise DataError(f"these {len(samples)} images are the bundle's {name} part")
-    parts = _recorded_parts(card, samples)
-    if parts is not None:
+    if _recorded_parts(card, samples) is not None:
         raise DataError("this data set holds the bundle's training images: use --part test")
 
 
-def test_part(card: BundleCard, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The images that the bundle's training kept for testing, checked against the card's digest."""
-    parts = _recorded_parts(card, samples)
+def test_part(bundle: Bundle, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The images that the bundle's training kept for testing, checked against the card's digests."""
+    found = part_of(bundle, samples, "test")
+    if found:
+        return found
+    parts = _recorded_parts(bundle.card, samples)
     if parts is None:
         raise DataError("this is not the data set that the bundle was trained on: leave out --part")
     return parts.test
+
+
+def recorded_part(bundle: Bundle, samples: Sequence[Sample], part: str) -> tuple[Sample, ...]:
+    """The images of one of the bundle's parts; empty where they are not among the samples."""
+    found = part_of(bundle, samples, part)
+    if found:
+        return found
+    parts = _recorded_parts(bundle.card, samples)
+    return () if parts is None else parts.named().get(part, ())
 
 
 def _recorded_parts(card: BundleCard, samples: Sequence[Sample]) -> Parts | None:
@@ -171,73 +213,50 @@ def recorded_scale(card: BundleCard) -> float | None:
     return scale if isinstance(scale, float) else None
 
 
+def is_simulated(location: Path) -> bool:
+    """Whether a data set was rendered by the simulator, which leaves its truth beside the images."""
+    return (location if location.is_dir() else location.parent).joinpath(TRUTH_FILE).is_file()
+
+
+def sources_of(location: Path, samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Where each image comes from by the data set's manifest; empty where it does not say."""
+    known = {image.path: image.source for image in list_images(location)}
+    found = tuple(known.get(sample.path, "") for sample in samples)
+    return found if any(found) else ()
+
+
 def foreign_samples(location: Path, um_per_px: float | None) -> list[Sample]:
     """Every image below a folder, without labels."""
-    found = sorted(p for p in location.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    found = sorted(p for p in location.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise DataError(f"{location}: no images")
     return [Sample(path, "", str(path), "", um_per_px) for path in found]
 
 
-def _answer(judged: Judged, classes: int) -> int:
-    return classes if judged.logits is None else int(judged.logits.argmax())
-
-
-def _probability_metrics(
-    card: BundleCard, labels: Numbers, judged: Sequence[Judged]
-) -> list[Metric]:
-    seen = [i for i, one in enumerate(judged) if one.logits is not None]
-    if not seen:
-        return []
-    logits = np.stack([one.logits for one in judged if one.logits is not None])
-    p = softmax(logits, card.calibration.temperature)
-    own = labels[seen]
+def _recall_metrics(card: BundleCard, one: Answered) -> list[Metric]:
     return [
         Metric(
-            name="ece",
-            value=expected_calibration_error(p, own),
-            images=len(seen),
+            name=f"recall_{row.key}",
+            value=row.recall.value,
+            low=row.recall.low,
+            high=row.recall.high,
+            images=row.images,
             split="evaluated images",
-            method="15 bins, after temperature scaling",
-        ),
-        Metric(
-            name="nll",
-            value=negative_log_likelihood(p, own),
-            images=len(seen),
-            split="evaluated images",
-            method="after temperature scaling",
-        ),
+            method="Wilson",
+        )
+        for row in class_rows(one, card.classes)
+        if row.recall.value is not None
     ]
-
-
-def _colour_metrics(
-    labels: Numbers, groups: Numbers, judged: Sequence[Judged], classes: int
-) -> list[Metric]:
-    """The mean-RGB baseline, learned on half of the groups and tried on the other, both ways."""
-    seen = np.array([i for i, one in enumerate(judged) if one.colour is not None], np.int64)
-    if len(seen) < 2:
-        return []
-    colours = np.stack([one.colour for one in judged if one.colour is not None])
-    own, sides = labels[seen], np.random.default_rng(9).permutation(int(groups.max()) + 1) % 2
-    side = sides[groups[seen]]
-    if any(len(np.unique(own[side == s])) < 2 for s in (0, 1)):
-        return []
-    answers = np.zeros(len(seen), np.int64)
-    for s in (0, 1):
-        train, test = side != s, side == s
-        answers[test] = baseline.answer_by_colour(colours[train], own[train], colours[test])
-    found = image_metrics(own, answers, groups[seen], [str(k) for k in range(classes)])[0]
-    method = "mean R, G, B alone, two-fold by group; bootstrap over groups"
-    return [found.model_copy(update={"name": "mean_rgb_balanced_accuracy", "method": method})]
 
 
 def _evaluation(
     bundle: Bundle,
     engine: Engine,
+    samples: Sequence[Sample],
     judged: Sequence[Judged],
-    metrics: Sequence[Metric],
-    table: tuple[tuple[int, ...], ...] | None,
+    asked: Asked,
 ) -> Evaluation:
+    card = bundle.card
     results = Counter(
         one.finding.decision.result
         + (f": {one.finding.decision.reason}" if one.finding.decision.reason else "")
@@ -246,10 +265,26 @@ def _evaluation(
     return Evaluation(
         bundle=bundle.name,
         engine=engine.name,
-        training_data=bundle.card.training_data_label,
+        training_data=card.training_data_label,
         images=len(judged),
-        metrics=tuple(metrics),
-        classes=tuple(kind.name for kind in bundle.card.classes),
-        confusion=table,
+        facts=Facts(
+            bundle=bundle.name,
+            architecture=card.architecture,
+            engine=engine.name,
+            training_data=f"{card.training_data_label} ({card.training_data.credit})",
+            initial_weights=card.recipe.initial_weights,
+            recipe=f"{card.recipe.name}: {card.recipe.command}",
+            grouped_by=card.training_data.grouped_by,
+            evaluated=asked.evaluated,
+            is_synthetic=asked.is_synthetic,
+            images=len(judged),
+            groups=len({sample.group for sample in samples}),
+            command=asked.command,
+            hemowire=version("hemowire"),
+        ),
+        metrics=(),
+        classes=tuple(kind.name for kind in card.classes),
+        confusion=None,
         results=dict(results.most_common()),
+        training_curves=read_epochs(bundle.folder),
     )

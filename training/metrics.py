@@ -55,7 +55,8 @@ def macro_f1(table: NDArray[np.int64]) -> float:
     """Mean F1 over the classes that occur."""
     hits = table.diagonal()
     total = table.sum(axis=0) + table.sum(axis=1)
-    found = total > 0
+    # An answer that no image has as its class (a refusal) is no class of its own.
+    found = table.sum(axis=1) > 0
     return float((2 * hits[found] / total[found]).mean())
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cloud_worker.engines.engine import Engine
+    from cloud_worker.models.bundle_folder import Bundle
+    from training.data import Sample
+    from training.evaluation.document import Evaluation
+    from training.evaluation.examples import Example
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,50 +35,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="images without labels that the bundle should not judge: count what it says",
     )
+    parser.add_argument(
+        "--ood",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="images of another laboratory: run the five out-of-distribution tests with them; "
+        "--data is then the data set that the bundle was trained on; may be given again",
+    )
     parser.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write metrics.json and report.html here"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write metrics.json here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 2 where bundle, options or data are wrong."""
     from rich.console import Console
-    from rich.progress import Progress
 
-    from cloud_worker.engines.engine import EngineUnavailableError, open_engine
-    from cloud_worker.models.bundle import NoSuchBundleError, load_bundle
+    from cloud_worker.engines.engine import EngineUnavailableError
+    from cloud_worker.models.bundle import NoSuchBundleError
     from cloud_worker.models.bundle_folder import BundleRefusedError
-    from training.data import DataError, read_data_set
-    from training.evaluate import (
-        evaluate,
-        evaluate_foreign,
-        foreign_samples,
-        recorded_scale,
-        test_part,
-    )
-    from training.session import evaluation_tables
+    from training.data import DataError
 
     console = Console()
     try:
-        bundle = load_bundle(args.bundle)
-        card = bundle.card
-        if args.foreign:
-            samples = foreign_samples(args.data, args.um_per_px)
-        else:
-            names = [kind.name for kind in card.classes]
-            scale = args.um_per_px or recorded_scale(card)
-            samples = read_data_set(args.data, names, um_per_px=scale)
-            if args.part:
-                samples = list(test_part(card, samples))
-        engine = open_engine(bundle, args.engine)
-        with Progress(console=console, transient=True) as bars:
-            task = bars.add_task(f"{bundle.name}", total=len(samples))
-            result = (evaluate_foreign if args.foreign else evaluate)(
-                bundle, engine, samples, lambda count: bars.update(task, completed=count)
-            )
+        return _evaluate(args, console)
     except (DataError, NoSuchBundleError, BundleRefusedError, EngineUnavailableError) as error:
         for line in str(error).splitlines():
             print(f"hemowire evaluate: {line}", file=sys.stderr)
         return 2
+
+
+def _evaluate(args: argparse.Namespace, console: Console) -> int:
+    from cloud_worker.engines.engine import open_engine
+    from cloud_worker.models.bundle import load_bundle
+    from training.data import DataError
+    from training.evaluate import foreign_samples, recorded_scale, refuse_training_images, test_part
+    from training.reading import read_samples, rules_of_card
+    from training.session import evaluation_tables
+
+    if args.foreign and (args.part or args.ood):
+        raise DataError("--foreign judges images without labels: leave out --part and --ood")
+    foreign = dict(_named_folder(text) for text in args.ood)
+    bundle = load_bundle(args.bundle)
+    scale = args.um_per_px or recorded_scale(bundle.card)
+    everything: list[Sample] = []
+    if args.foreign:
+        samples = foreign_samples(args.data, args.um_per_px)
+    else:
+        everything, _ = read_samples(args.data, rules_of_card(bundle.card), um_per_px=scale)
+        samples = everything
+        if args.part:
+            samples = list(test_part(bundle, everything))
+        elif not args.ood:
+            refuse_training_images(bundle, samples)
+        else:
+            samples = list(test_part(bundle, everything))
+    engine = open_engine(bundle, args.engine)
+    result, examples = _judged(args, bundle, engine, samples, console)
+    if foreign:
+        result = _with_ood(result, bundle, engine, everything, foreign)
     for table in evaluation_tables(result):
         console.print(table)
     console.print(
@@ -75,5 +104,91 @@ def run(args: argparse.Namespace) -> int:
         f"{result.images} images. {result.note}"
     )
     if args.json:
-        args.json.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(result.to_json(), encoding="utf-8")
+    if args.out:
+        from training.evaluation.page.page import write_report
+
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "metrics.json").write_text(result.to_json(), encoding="utf-8")
+        write_report(result, args.out / "report.html", examples)
+        console.print(f"report: {args.out / 'report.html'}")
     return 0
+
+
+def _judged(
+    args: argparse.Namespace,
+    bundle: Bundle,
+    engine: Engine,
+    samples: list[Sample],
+    console: Console,
+) -> tuple[Evaluation, list[Example]]:
+    from rich.progress import Progress
+
+    from training.evaluate import Asked, evaluate_foreign, is_simulated, sources_of
+    from training.evaluation.run import evaluate_with_examples
+
+    part = " test part" if args.part or args.ood else ""
+    known = bundle.card.training_data
+    name = f"{known.kind} data, {known.name}{part}" if part else args.data.name
+    synthetic = is_simulated(args.data)
+    with Progress(console=console, transient=True) as bars:
+        task = bars.add_task(f"{bundle.name}", total=len(samples))
+
+        def done(count: int) -> None:
+            bars.update(task, completed=count)
+
+        if args.foreign:
+            asked = Asked(_command(args), f"images without labels, {args.data.name}", synthetic)
+            return evaluate_foreign(bundle, engine, samples, done, asked), []
+        asked = Asked(_command(args), name, synthetic, sources_of(args.data, samples))
+        return evaluate_with_examples(
+            bundle, engine, samples, done, asked, with_examples=args.out is not None
+        )
+
+
+def _with_ood(
+    result: Evaluation,
+    bundle: Bundle,
+    engine: Engine,
+    everything: list[Sample],
+    foreign: dict[str, Path],
+) -> Evaluation:
+    from rich.console import Console
+    from rich.progress import Progress
+    from training.evaluation.ood_run import run_ood_tests
+
+    from training.evaluation.page.terminal import ood_tables
+
+    console = Console()
+    with Progress(console=console, transient=True) as bars:
+        task = bars.add_task("out of distribution", total=None)
+        found = run_ood_tests(
+            bundle,
+            engine,
+            everything,
+            foreign,
+            say=lambda words: bars.update(task, description=words),
+        )
+    for table in ood_tables(found):
+        console.print(table)
+    return result.model_copy(update={"ood": found})
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    from training.data import DataError
+
+    name, equals, folder = text.partition("=")
+    if not (name and equals and Path(folder).is_dir()):
+        raise DataError(f"--ood {text}: give NAME=DIR with a folder of images")
+    return name, Path(folder)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command without paths of this machine: what another one needs to repeat it."""
+    words = ["hemowire", "evaluate", "--bundle", Path(args.bundle).name, "--data", "DIR"]
+    words += ["--um-per-px", f"{args.um_per_px:g}"] if args.um_per_px else []
+    words += ["--part", args.part] if args.part else []
+    words += ["--foreign"] if args.foreign else []
+    for text in args.ood:
+        words += ["--ood", f"{text.partition('=')[0]}=DIR"]
+    return shlex.join(words)

@@ -136,7 +136,7 @@ def test_images_of_the_training_part_alone_are_refused(
         writer.writerow(("path", "label", "group", "um_per_px"))
         writer.writerows((s.path, s.label, s.group, s.um_per_px) for s in parts.train)
     assert main(["evaluate", "--bundle", str(tiny.bundle), "--data", str(manifest)]) == 2
-    assert "are the bundle's train part" in capsys.readouterr().err
+    assert "in the train part of bundle" in capsys.readouterr().err
 
 
 def test_foreign_images_of_unknown_scale_are_never_judged(

@@ -1,0 +1,1 @@
+"""Judging a trained bundle honestly: from labelled images to figures, pictures and one page; it trains nothing."""
