@@ -8,7 +8,8 @@ the sign that the paper states would make it avoid that class, and is not used.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def train_gan(
             asked = asked.to(compute.device)
             made = as_input(generator.draw(asked, random), preprocessing)
 
-            real_logit, real_class = judge.judge(real)
-            made_logit, _ = judge.judge(made.detach())
+            # One batch of both: normalised apart, real and generated images would look alike to the
+            # discriminator, and the statistics kept for serving would fit neither.
+            logits, kinds = judge.judge(torch.cat([real, made.detach()]))
+            (real_logit, made_logit), real_class = logits.tensor_split(2), kinds[: len(real)]
             loss = kind(real_class, wanted) + (
                 source(real_logit, torch.ones_like(real_logit))
                 + source(made_logit, torch.zeros_like(made_logit))
@@ -100,7 +103,9 @@ def train_gan(
             loss.backward()
             judging.step()
 
-            taken_logit, taken_class = judge.judge(made)
+            with _statistics_kept(judge):
+                logits, kinds = judge.judge(torch.cat([real, made]))
+            taken_logit, taken_class = logits[len(real) :], kinds[len(real) :]
             fooled = source(taken_logit, torch.ones_like(taken_logit)) + kind(taken_class, asked)
             making.zero_grad(set_to_none=True)
             fooled.backward()
@@ -150,6 +155,20 @@ def train_gan(
         save_checkpoint(checkpoint, {**kept, **states})
     trained = Trained(judge.cpu().eval(), (history,), compute.said)
     return TrainedGan(trained, generator.cpu().eval())
+
+
+@contextmanager
+def _statistics_kept(judge: nn.Module) -> Iterator[None]:
+    """Batch normalisation as in training, but the generator's turn leaves no trace in its statistics."""
+    parts = [part for part in judge.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [part.momentum for part in parts]
+    for part in parts:
+        part.momentum = 0.0
+    try:
+        yield
+    finally:
+        for part, momentum in zip(parts, momenta, strict=True):
+            part.momentum = momentum
 
 
 def as_input(made: Tensor, preprocessing: Preprocessing) -> Tensor:
