@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from benchmarks.links.proxy import ProxyLink
 from hemowire.chaos import readings
 from hemowire.chaos.disks import empty, fill, rot
 from hemowire.chaos.plant import RECORDS_PROGRAM, Plant, command_of, device_of
@@ -77,13 +78,42 @@ class Blows:
         finally:
             clock.step_to(0)
 
-    async def slow(self, link: str, lasts_s: float) -> None:
+    async def slow(self, name: str, lasts_s: float) -> None:
         """The link is a bad one for a while."""
-        await asyncio.to_thread(self._plant.links[link].reshape, SLOW_LINK)
+        link = self._plant.links[name]
+        assert isinstance(link, ProxyLink), "a link that loses packets keeps its shape"
+        await asyncio.to_thread(link.reshape, SLOW_LINK)
         try:
             await asyncio.sleep(lasts_s)
         finally:
-            await asyncio.to_thread(self._plant.links[link].reshape, LINK)
+            await asyncio.to_thread(link.reshape, LINK)
+
+    async def archive_away(self, lasts_s: float) -> None:
+        """Nobody can read or write there for a while."""
+        await asyncio.to_thread(self._plant.hide_archive)
+        try:
+            await asyncio.sleep(lasts_s)
+        finally:
+            await asyncio.to_thread(self._plant.show_archive)
+
+    async def copy_card(self, name: str) -> str:
+        """Another device begins with a copy of this one's outbox; "" where there is no device left.
+
+        Both run on: what they capture from now on has the same places in the same outbox.
+        """
+        plant, device = self._plant, device_of(name)
+        copy = plant.next_copy()
+        if copy is None:
+            return ""
+        program = self._program(name)
+        await self._running(program)
+        await plant.programs.stop(name)
+        try:
+            await asyncio.to_thread(_copy_card, plant.outbox(device), plant.outbox(copy))
+            await plant.start_copy(copy, device)
+        finally:
+            await plant.programs.start_command(name, program.command, program.environment)
+        return copy
 
     async def fill(self, name: str, lasts_s: float) -> int:
         """Its disk is full for a while; returns the bytes that were taken."""
@@ -117,7 +147,7 @@ class Blows:
         config = self._plant.write_edge(device, twin=folder)
         program.may_start.clear()
         self._plant.tolerated.add(name)
-        second = await self._second(config, folder / "twin.log")
+        second = await self._second(device, config, folder / "twin.log")
         try:
             ended = {asyncio.ensure_future(process.wait()), asyncio.ensure_future(second.wait())}
             done, left = await asyncio.wait(
@@ -142,7 +172,8 @@ class Blows:
         """A second agent with its settings; raises OSError where it is not refused. Returns its words."""
         await self._running(self._program(name))
         log = self._plant.folder / f"{name}-second.log"
-        second = await self._second(str(self._plant.folder / f"{name}.toml"), log)
+        config = str(self._plant.folder / f"{name}.toml")
+        second = await self._second(device_of(name), config, log)
         try:
             async with asyncio.timeout(_TWIN_S):
                 code = await second.wait()
@@ -153,10 +184,11 @@ class Blows:
             raise OSError(f"ended with {code}: {_last_line(log)}")
         return f"refused with {code}: {_last_line(log)}"
 
-    async def _second(self, config: str, log: Path) -> Process:
+    async def _second(self, device: str, config: str, log: Path) -> Process:
         with log.open("ab") as out:
             return await asyncio.create_subprocess_exec(
                 *ends_with_us(),
+                *self._plant.prefix(device),
                 *command_of("edge", config),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
@@ -265,6 +297,10 @@ class Blows:
                 if process is not None and process.returncode is None:
                     return process
                 await asyncio.sleep(0.02)
+
+
+def _copy_card(outbox: Path, copy: Path) -> None:
+    shutil.copytree(outbox, copy, ignore=shutil.ignore_patterns("filler", "*.lock"))
 
 
 def _start_anew(data_dir: Path, former: Path, camera: Path) -> None:

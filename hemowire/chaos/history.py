@@ -45,6 +45,8 @@ class Begin(_Event):
     workers: int
     #: Kinds of faults that this machine cannot do, and why.
     left_out: tuple[str, ...] = ()
+    #: The device whose link loses packets; "" where none does.
+    lossy: str = ""
 
 
 class Capture(_Event):
@@ -124,11 +126,24 @@ class RecordedImage(BaseModel):
     reports: int = 1
 
 
+class AsideImage(BaseModel):
+    """A report that the records store set aside: another image has its place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    image_id: str
+    outbox_id: str
+    seq: int
+    sha256: str
+
+
 class RecordsRead(_Event):
     """What the records store holds."""
 
     event: Literal["read records"] = "read records"
     images: tuple[RecordedImage, ...]
+    set_aside: tuple[AsideImage, ...] = ()
 
 
 class Blob(BaseModel):
@@ -159,6 +174,16 @@ class ListedImage(BaseModel):
     text: str
 
 
+class Finding(BaseModel):
+    """Something that `hemowire records reconcile` does not call clean, and the outbox that it is of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    outbox_id: str
+    image_id: str = ""
+
+
 class OperatorRead(_Event):
     """What `hemowire records list` shows, and what `hemowire records reconcile` says."""
 
@@ -166,6 +191,7 @@ class OperatorRead(_Event):
     images: tuple[ListedImage, ...]
     reconcile_code: int
     reconcile_text: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 Event = Annotated[

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from benchmarks.links.link import Way
 from hemowire.chaos.blows import Blows
+from hemowire.chaos.deadly import make_deadly
 from hemowire.chaos.history import Fault, History, Kind
-from hemowire.chaos.plant import Plant
+from hemowire.chaos.pictures import Look, Picture, draw_pictures
+from hemowire.chaos.plant import Plant, device_of
 from hemowire.chaos.schedule import RECORDS, FaultKind, PlannedFault
+from hemowire.chaos.workload import SET_ASIDE, Workload
 from service_runtime.boot import monotonic_s
 
+_T = TypeVar("_T")
 _CUTS = {FaultKind.CUT: Way.BOTH, FaultKind.CUT_UP: Way.UP, FaultKind.CUT_DOWN: Way.DOWN}
 _HOUR_S: Final = 3600
 _STEP_S: Final = 15.0
@@ -26,20 +32,33 @@ _STEP_S: Final = 15.0
 _LISTEN_S: Final = 3.0
 #: The records store is backed up after this many faults: a restore takes some of them back.
 _BACKUP_EVERY: Final = 8
+#: How long a fault waits for the end of an image that kills decoders; the run waits on.
+_DEADLY_S: Final = 90.0
+#: Of a copied card, and how long it is waited for what they come to.
+_COPY_IMAGES: Final = 3
+_COPY_S: Final = 30.0
 
 
 class Nemesis:
     """Follows one plan; `done` counts the faults that are over."""
 
     def __init__(
-        self, plant: Plant, plan: Sequence[PlannedFault], history: History, random: Random
+        self,
+        plant: Plant,
+        plan: Sequence[PlannedFault],
+        history: History,
+        workload: Workload,
+        random: Random,
     ) -> None:
         self.done = 0
         self._plant = plant
         self._blows = Blows(plant)
         self._plan = plan
         self._history = history
+        self._workload = workload
         self._random = random
+        self._drawing = asyncio.Lock()
+        self._extra = draw_pictures(random.randrange(1 << 30), 20 * len(plan) + 20)
         self._locks = {planned.target: asyncio.Lock() for planned in plan}
 
     async def run(self) -> None:
@@ -124,7 +143,47 @@ class Nemesis:
                 async with self._locks.setdefault(RECORDS, asyncio.Lock()):
                     is_done = await blows.reflash(target)
                 return "" if is_done else "it always owed an image: left as it is"
+            case FaultKind.ARCHIVE_AWAY:
+                await blows.archive_away(lasts_s)
+            case FaultKind.DEADLY:
+                return await self._give_deadly(target)
+            case FaultKind.CLONE:
+                return await self._copy_card(target)
         return ""
+
+    async def _give_deadly(self, target: str) -> str:
+        plant, workload = self._plant, self._workload
+        device, before = device_of(target), plant.deadly_ends
+        plant.expect_deadly_ends()
+        fields = await self._fields(1)
+        picture = make_deadly(fields[0], plant.folder)
+        workload.give_one(picture, device)
+        done = await _until(lambda: workload.seen.outcome_of(device, picture.name), _DEADLY_S)
+        ends = plant.deadly_ends - before
+        return f"{done or 'not at its end yet'}; {ends} workers ended over such images meanwhile"
+
+    async def _copy_card(self, target: str) -> str:
+        async with self._locks.setdefault(RECORDS, asyncio.Lock()):
+            # A backup from before the copy would take back what only one of the two remembers.
+            copy = await self._blows.copy_card(target)
+            if not copy:
+                return "no device is left for a copy"
+            pictures = await self._fields(_COPY_IMAGES)
+            for picture in pictures:
+                self._workload.give_one(picture, copy)
+            names = [picture.name for picture in pictures]
+            seen = self._workload.seen
+            await _until(lambda: all(seen.outcome_of(copy, name) for name in names), _COPY_S)
+            await asyncio.to_thread(self._blows.back_up)
+        aside = sum(seen.outcome_of(copy, name) == SET_ASIDE for name in names)
+        return f"{copy}: {len(names)} images, {aside} of them set aside by now"
+
+    async def _fields(self, count: int) -> list[Picture]:
+        """Pictures that no other part of the run has; the first take a second to be drawn."""
+        fields = (picture for picture in self._extra if picture.look is Look.FIELD)
+        async with self._drawing:
+            drawn = await asyncio.to_thread(lambda: list(islice(fields, count)))
+        return [replace(picture, name=f"extra-{picture.name}") for picture in drawn]
 
     def _write(self, planned: PlannedFault, kind: Kind, detail: str) -> None:
         self._history.add(
@@ -136,3 +195,13 @@ class Nemesis:
                 detail=detail,
             )
         )
+
+
+async def _until(found: Callable[[], _T], limit_s: float) -> _T:
+    """What is found, or what is there when the time is over."""
+    until_s = monotonic_s() + limit_s
+    while True:
+        what = found()
+        if what or monotonic_s() > until_s:
+            return what
+        await asyncio.sleep(0.2)

@@ -33,6 +33,8 @@ class Look(StrEnum):
     LARGE = "large"
     BLURRED = "blurred"
     BROKEN = "broken"
+    #: Only where a fault gives one: see `deadly`.
+    DEADLY = "deadly"
 
 
 #: How many of twenty are of each; the order is the seed's.

@@ -21,6 +21,13 @@ LINK: Final = LinkProfile(
     up=Direction(rate_bit_per_s=16e6, delay_ms=5),
     down=Direction(rate_bit_per_s=16e6, delay_ms=5),
 )
+#: What a poor radio link loses on top of that, each way.
+LOSSY_LINK: Final = LinkProfile(
+    name="chaos-lossy",
+    title="16 Mbit/s, 5 ms each way, 2 % of packets lost",
+    up=Direction(rate_bit_per_s=16e6, delay_ms=5, loss_percent=2),
+    down=Direction(rate_bit_per_s=16e6, delay_ms=5, loss_percent=2),
+)
 #: Of the device's timers, for runs of a minute: what takes half a minute takes seconds.
 _BRISK: Final[dict[str, Value]] = {
     "stored_wait_s": 3.0,
@@ -53,23 +60,27 @@ class Size:
     #: Small disks that can be filled, and wall clocks that can be stepped.
     has_disks: bool
     has_clocks: bool
+    #: The last device is behind a link that loses packets: needs network namespaces.
+    has_loss: bool = False
+    #: The workers' decoder dies of marked pictures.
+    has_deadly: bool = False
 
 
-def records_settings(database: Path, archive: Path, broker: Table) -> dict[str, Value]:
+def records_settings(database: Path, archive_url: Path, broker: Table) -> dict[str, Value]:
     """records.toml."""
     return {
         "database_url": f"sqlite:///{database}",
-        "archive_url": str(archive),
+        "archive_url": str(archive_url),
         "broker": broker,
     }
 
 
-def worker_settings(name: str, archive: Path, broker: Table) -> dict[str, Value]:
+def worker_settings(name: str, archive_url: Path, broker: Table) -> dict[str, Value]:
     """A worker on one thread: there are several, and the machine is small."""
     bundle = str(default_bundle().folder)
     return {
         "name": name,
-        "archive_url": str(archive),
+        "archive_url": str(archive_url),
         "broker": broker,
         "model": {"bundle": bundle, "engine": "openvino", "threads": 1},
     }

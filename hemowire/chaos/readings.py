@@ -14,10 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hemowire.chaos.history import (
     ArchiveRead,
+    AsideImage,
     Blob,
+    Finding,
     ListedImage,
     OperatorRead,
     OutboxImage,
@@ -66,11 +69,17 @@ def read_records(database: Path) -> RecordsRead:
         "SELECT image.*, (SELECT count(*) FROM diagnosis"
         " WHERE diagnosis.image_id = image.image_id) AS reports FROM image ORDER BY id"
     )
+    aside = "SELECT * FROM set_aside WHERE verdict LIKE 'conflict_%' ORDER BY id"
     with _reading(database) as connection:
         rows = connection.execute(query).fetchall()
-    names = ("device", "image_id", "outbox_id", "seq", "sha256", "outcome", "reports")
+        conflicts = connection.execute(aside).fetchall()
+    names = ("device", "image_id", "outbox_id", "seq", "sha256")
     return RecordsRead(
-        images=tuple(RecordedImage(**{name: row[name] for name in names}) for row in rows)
+        images=tuple(
+            RecordedImage(**{name: row[name] for name in (*names, "outcome", "reports")})
+            for row in rows
+        ),
+        set_aside=tuple(AsideImage(**{name: row[name] for name in names}) for row in conflicts),
     )
 
 
@@ -93,10 +102,17 @@ def is_told(database: Path, outboxes: Sequence[tuple[str, Path]]) -> bool:
 
 
 def is_done(device: str, outbox: Path, camera_folder: Path, database: Path) -> bool:
-    """Whether all files of the camera are recorded to the outbox's knowledge, and the store knows it."""
+    """Whether all files of the camera are recorded to the outbox's knowledge and to the store's.
+
+    A device that says that it owes nothing is not enough: the store may have come back from a backup
+    a moment ago. So people are told to flash where `hemowire records reconcile` is clean.
+    """
     try:
         images = read_outbox(device, outbox).images
+        known = {image.image_id for image in read_records(database).images}
     except sqlite3.Error:
+        return False
+    if not known >= {image.image_id for image in images}:
         return False
     recorded = {image.source for image in images if image.state == "recorded"}
     files = {file.name for file in camera_folder.iterdir()}
@@ -131,14 +147,19 @@ def read_as_operator(records_config: Path) -> OperatorRead:
         timeout=_COMMAND_S,
     )
     reconciling = subprocess.run(
-        [*command, "reconcile", *config],
+        [*command, "reconcile", "--json", *config],
         capture_output=True,
         text=True,
         check=False,
         timeout=_COMMAND_S,
     )
     names = ("device", "image_id", "outcome", "reason", "text")
-    said = (reconciling.stdout + reconciling.stderr).strip()
+    findings: tuple[Finding, ...] = ()
+    said = reconciling.stderr.strip()
+    if reconciling.returncode in (0, 1):
+        found = json.loads(reconciling.stdout)
+        findings = tuple(_findings(found))
+        said = "; ".join(f"{f.what} {f.outbox_id[:8]} {f.image_id[-6:]}".strip() for f in findings)
     return OperatorRead(
         images=tuple(
             ListedImage(**{name: image[name] for name in names})
@@ -146,4 +167,23 @@ def read_as_operator(records_config: Path) -> OperatorRead:
         ),
         reconcile_code=reconciling.returncode,
         reconcile_text="" if reconciling.returncode == 0 else said[:_WORDS_OF_RECONCILE],
+        findings=findings,
     )
+
+
+def _findings(reconciled: dict[str, Any]) -> Iterator[Finding]:
+    """Everything in its JSON that is not clean."""
+    for account in reconciled["outboxes"]:
+        if not account["clean"]:
+            wrong = ("gaps", "unaccounted", "went_back", "is_twofold", "is_silent")
+            said = ", ".join(f"{name} {account[name]}" for name in wrong if account.get(name))
+            yield Finding(
+                what=f"outbox of {account['device']}: {said}", outbox_id=account["outbox_id"]
+            )
+    for name in ("conflicts", "unrecorded", "records_without_blob"):
+        for image in reconciled[name]:
+            yield Finding(
+                what=f"{name}: {image['device']} seq {image['seq']}",
+                outbox_id=image["outbox_id"],
+                image_id=image["image_id"],
+            )

@@ -28,6 +28,11 @@ def report(events: Sequence[Event], folder: Path, json_file: Path | None) -> int
         f"{verdict.diagnosed} recorded once with equal bytes, "
         f"{verdict.rejected} rejected for a reason that the operator can read"
     )
+    if verdict.set_aside:
+        counts += (
+            f", {verdict.set_aside} of copied cards set aside, as another image has their place, "
+            "and shown to the operator"
+        )
     if verdict.is_clean:
         console.print(f"[bold green]Nothing is lost.[/] {counts} (seed {seed}).", soft_wrap=True)
     else:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.links.namespace import why_not as why_no_namespace
 from broker_config.locate import MosquittoMissingError
 from cloud_worker.models.bundle import NoSuchBundleError
 from hemowire.chaos.disks import why_no_disk
@@ -64,6 +65,8 @@ class ChaosOptions:
     pace: Pace
     kinds: tuple[FaultKind, ...]
     is_brisk: bool
+    #: One device behind a link that loses packets, where network namespaces are to be had.
+    is_lossy: bool
     settle_s: float
     folder: Path | None
     json_file: Path | None
@@ -107,19 +110,23 @@ async def _run(options: ChaosOptions, folder: Path, console: Console) -> Sequenc
     left_out = {kind: why for kind, why in missing.items() if why and kind in options.kinds}
     for kind, why in left_out.items():
         console.print(f"left out: {kind}: {why}", highlight=False, soft_wrap=True)
+    if options.is_lossy and why_no_namespace():
+        console.print(f"left out: lost packets: {why_no_namespace()}", highlight=False)
     size = Size(
         options.devices,
         options.workers,
         options.is_brisk,
         has_disks=not missing[FaultKind.DISK_FULL],
         has_clocks=not missing[FaultKind.CLOCK],
+        has_loss=options.is_lossy and not why_no_namespace(),
+        has_deadly=FaultKind.DEADLY in options.kinds,
     )
     with History(folder / "history.jsonl", monotonic_s) as history, stop_on_signals() as stop:
         plant = Plant(folder, size, lambda name, code: history.add(Ended(program=name, code=code)))
         kinds = [kind for kind in options.kinds if kind not in left_out]
         plan = plan_faults(options.seed, options.faults, plant.targets, options.pace, kinds)
-        nemesis = Nemesis(plant, plan, history, Random(options.seed))
         workload = Workload(plant, history)
+        nemesis = Nemesis(plant, plan, history, workload, Random(options.seed))
         screen = Screen(
             console, history, workload.seen, images=options.images, faults=options.faults
         )
@@ -131,6 +138,7 @@ async def _run(options: ChaosOptions, folder: Path, console: Console) -> Sequenc
                 devices=tuple(plant.devices),
                 workers=options.workers,
                 left_out=tuple(f"{kind}: {why}" for kind, why in left_out.items()),
+                lossy=plant.devices[-1] if size.has_loss else "",
             )
         )
         try:
@@ -203,7 +211,7 @@ async def _tick(screen: Screen, nemesis: Nemesis) -> None:
 
 async def _told(plant: Plant) -> None:
     """Until the records store has the last word of every device: reconcile goes by it."""
-    told = partial(is_told, plant.database, plant.outboxes)
+    told = partial(is_told, plant.database, plant.single_outboxes)
     await _until(told, _TELLING_S)
 
 

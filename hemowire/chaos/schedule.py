@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 BROKER: Final = "broker"
 RECORDS: Final = "records"
 WIRE: Final = "wire"
+ARCHIVE: Final = "archive"
 
 
 class FaultKind(StrEnum):
@@ -38,6 +39,9 @@ class FaultKind(StrEnum):
     BACKUP = "restored from an old backup"
     ROT = "a bit turned in a file of its outbox"
     REFLASH = "flashed anew, with the same name and an empty outbox"
+    ARCHIVE_AWAY = "away: whatever is asked of it fails"
+    DEADLY = "given an image that kills every decoder"
+    CLONE = "its card copied: two devices with one outbox"
 
 
 class Step(StrEnum):
@@ -108,6 +112,8 @@ class Targets:
     programs: Sequence[str]
     links: Sequence[str]
     disks: Sequence[str]
+    #: Links that lose packets, and so are what they are for the whole run.
+    lossy: Sequence[str] = ()
 
     @property
     def edges(self) -> list[str]:
@@ -165,6 +171,8 @@ def _deal(
         if kind in _ANY:
             groups.append(groups.pop(0))
             names = [name for name in targets.programs if _group(name) == groups[-1]]
+        elif kind is FaultKind.SLOW:
+            names = [name for name in targets.links if name not in targets.lossy]
         elif kind in _LINKS:
             names = list(targets.links)
         else:
@@ -174,6 +182,7 @@ def _deal(
                 FaultKind.SPOIL: [WIRE],
                 FaultKind.DISK_FULL: list(targets.disks),
                 FaultKind.CLOCK: targets.with_clocks,
+                FaultKind.ARCHIVE_AWAY: [ARCHIVE],
             }.get(kind, targets.edges)
         dealt.append((kind, random.choice(sorted(names))))
     return dealt

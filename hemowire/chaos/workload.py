@@ -16,6 +16,8 @@ from hemowire.chaos.readings import read_outbox, read_records
 from service_runtime.boot import monotonic_s
 
 _LOOK_EVERY_S = 0.4
+#: What became of an image whose place another one has.
+SET_ASIDE = "set aside"
 
 
 @dataclass(slots=True)
@@ -27,15 +29,28 @@ class Seen:
     kept: dict[tuple[str, str], str] = field(default_factory=dict)
     sources: set[tuple[str, str]] = field(default_factory=set)
     recorded: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: Images that the records store set aside, and those that a copied card shares with its original.
+    aside: set[str] = field(default_factory=set)
+    #: The image that a file became.
+    image_of: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def is_settled(self) -> bool:
-        """Every image that was given is in an outbox, and recorded to that outbox's knowledge."""
-        return (
-            self.sources == set(self.given)
-            and self.kept.keys() == self.recorded.keys()
-            and all(state == "recorded" for state in self.kept.values())
+        """Every image that was given is in an outbox, and recorded to that outbox's knowledge.
+
+        Or set aside: then two devices gave it and another one the same place.
+        """
+        recorded = {image_id for _, image_id in self.recorded}
+        return self.sources >= set(self.given) and all(
+            (image_id in recorded and state == "recorded") or image_id in self.aside
+            for (_, image_id), state in self.kept.items()
         )
+
+    def outcome_of(self, device: str, source: str) -> str:
+        """What became of a file; "" where that is not known yet."""
+        image_id = self.image_of.get((device, source), "")
+        outcome = self.recorded.get((device, image_id), "")
+        return outcome or (SET_ASIDE if image_id in self.aside else "")
 
 
 class Workload:
@@ -98,6 +113,7 @@ class Workload:
                     )
                 )
         self.seen.recorded = recorded  # fewer than before where a backup was restored
+        self.seen.aside = {image.image_id for image in found.set_aside}
 
     def close(self) -> None:
         """What has not ended by now ended in a way that nobody knows."""
@@ -115,6 +131,7 @@ class Workload:
         for image in found.images:
             if (device, image.source) not in self.seen.sources:
                 self.seen.sources.add((device, image.source))
+                self.seen.image_of[device, image.source] = image.image_id
                 self._history.add(
                     Capture(
                         kind=Kind.OK,

@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FAULT",
         help="this kind of fault; may be repeated: kill, kill-at-step, away, restart, freeze, "
         "freeze-at-step, forget, cut, cut-up, cut-down, slow, disk-full, clock, spoil, twin, "
-        "same-outbox, backup, rot, reflash (default: all)",
+        "same-outbox, backup, rot, reflash, archive-away, deadly, clone (default: all)",
+    )
+    parser.add_argument(
+        "--no-loss",
+        action="store_true",
+        help="no device behind a link that loses packets (root on Linux makes one of the last)",
     )
     parser.add_argument(
         "--brisk", action="store_true", help="devices with short timers: for short runs"
@@ -86,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
             pace=Pace(args.every, args.longest),
             kinds=tuple(names[name] for name in args.only or names),
             is_brisk=args.brisk,
+            is_lossy=not args.no_loss,
             settle_s=args.settle,
             folder=args.folder,
             json_file=args.json,

@@ -12,11 +12,13 @@ from hemowire.chaos.checker import Wrong, check
 from hemowire.chaos.delays import Delays, delays
 from hemowire.chaos.history import (
     ArchiveRead,
+    AsideImage,
     Blob,
     Capture,
     Ended,
     Event,
     Fault,
+    Finding,
     History,
     HistoryError,
     Kind,
@@ -247,6 +249,7 @@ def test_a_good_history_is_clean() -> None:
     verdict = check(good_history())
     assert verdict.problems == ()
     assert (verdict.captured, verdict.diagnosed, verdict.rejected) == (8, 6, 2)
+    assert verdict.set_aside == 0
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -255,6 +258,120 @@ def test_a_mutant_is_noticed(name: str) -> None:
     verdict = check(mutate(good_history()))
     assert wrong in {problem.wrong for problem in verdict.problems}
     assert not verdict.is_clean
+
+
+# --- a copied card -------------------------------------------------------------------------------
+
+_COPY = "copy-1"
+_TAKEN = image_id(_COPY, 4)
+
+
+def copied_history() -> list[Event]:
+    """The card of the first device was copied after its third image: both give a fourth."""
+    events = good_history()
+    content = digest(f"bytes {_COPY} 4")
+    events.insert(0, Capture(kind=Kind.INVOKE, device=_COPY, source="c.jpg", sha256=content))
+    original = next(e for e in events if isinstance(e, OutboxRead))
+    fourth = OutboxImage(
+        image_id=_TAKEN, seq=4, sha256=content, state="stored", source="c.jpg", bytes_held=True
+    )
+    rows = (*original.images[:3], fourth)
+    copy = OutboxRead(device=_COPY, outbox_id=original.outbox_id, next_seq=5, images=rows)
+    place = {"device": _COPY, "image_id": _TAKEN, "outbox_id": original.outbox_id, "seq": 4}
+    aside = AsideImage(sha256=content, **place)  # type: ignore[arg-type]  # its own names
+    finding = Finding(what="conflicts", outbox_id=original.outbox_id, image_id=_TAKEN)
+    changed: list[Event] = []
+    for event in events:
+        match event:
+            case RecordsRead():
+                changed += [copy, event.model_copy(update={"set_aside": (aside,)})]
+            case ArchiveRead():
+                blobs = (*event.blobs, Blob(name=content, sha256=content))
+                changed.append(event.model_copy(update={"blobs": blobs}))
+            case OperatorRead():
+                told = {"reconcile_code": 1, "reconcile_text": "x", "findings": (finding,)}
+                changed.append(event.model_copy(update=told))
+            case _:
+                changed.append(event)
+    return changed
+
+
+def _not_aside(events: list[Event]) -> Sequence[Event]:
+    return [
+        e.model_copy(update={"set_aside": ()}) if isinstance(e, RecordsRead) else e for e in events
+    ]
+
+
+def _bytes_gone(events: list[Event]) -> Sequence[Event]:
+    events = list(_archive(lambda blobs: blobs[:-1])(events))
+    return [
+        e.model_copy(update={"images": (*e.images[:3], _freed(e.images[3]))})
+        if isinstance(e, OutboxRead) and e.device == _COPY
+        else e
+        for e in events
+    ]
+
+
+def _operator(**told: object) -> Mutant:
+    return lambda events: [
+        e.model_copy(update=told) if isinstance(e, OperatorRead) else e for e in events
+    ]
+
+
+_OF_ANOTHER = Finding(what="outbox", outbox_id="scope-2")
+
+COPIED_MUTANTS: dict[str, tuple[Wrong, Mutant]] = {
+    "the image of a copied card was not set aside": (Wrong.HELD, _not_aside),
+    "nobody has the bytes of one that was set aside": (Wrong.LOST, _bytes_gone),
+    "no other image has its place": (
+        Wrong.LOST,
+        _records(lambda rows: tuple(r for r in rows if (r.device, r.seq) != ("scope-1", 4))),
+    ),
+    "reconcile does not name it": (
+        Wrong.SILENT,
+        _operator(findings=(Finding(what="outbox", outbox_id="scope-1"),)),
+    ),
+    "reconcile calls it clean": (Wrong.SILENT, _operator(reconcile_code=0, findings=())),
+    "reconcile complains of another outbox too": (
+        Wrong.UNRECONCILED,
+        _operator(findings=(_OF_ANOTHER, Finding(what="c", outbox_id="scope-1", image_id=_TAKEN))),
+    ),
+}
+
+
+def test_of_a_copied_card_one_image_is_recorded_and_the_other_set_aside() -> None:
+    verdict = check(copied_history())
+    assert verdict.problems == ()
+    assert (verdict.captured, verdict.diagnosed, verdict.set_aside) == (9, 6, 1)
+
+
+@pytest.mark.parametrize("name", COPIED_MUTANTS)
+def test_a_mutant_of_a_copied_card_is_noticed(name: str) -> None:
+    wrong, mutate = COPIED_MUTANTS[name]
+    assert wrong in {problem.wrong for problem in check(mutate(copied_history())).problems}
+
+
+def test_an_image_set_aside_of_a_card_that_nobody_copied_is_a_problem() -> None:
+    events = [
+        e.model_copy(
+            update={
+                "images": e.images[1:],
+                "set_aside": (
+                    AsideImage(
+                        device="scope-1",
+                        image_id=image_id("scope-1", 1),
+                        outbox_id="scope-1",
+                        seq=1,
+                        sha256=digest("bytes scope-1 1"),
+                    ),
+                ),
+            }
+        )
+        if isinstance(e, RecordsRead)
+        else e
+        for e in good_history()
+    ]
+    assert not check(events).is_clean
 
 
 def test_a_delay_is_from_the_camera_to_the_first_record() -> None:

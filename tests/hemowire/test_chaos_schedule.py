@@ -26,10 +26,19 @@ def test_every_kind_comes_before_one_comes_again_and_nothing_is_spared() -> None
     killed = {fault.target for fault in faults if fault.kind is FaultKind.KILL}
     assert killed == set(PROGRAMS)
     assert {fault.target for fault in faults if fault.kind is FaultKind.CUT} == set(LINKS)
+    assert {f.target for f in faults if f.kind is FaultKind.ARCHIVE_AWAY} == {"archive"}
     assert {fault.step for fault in faults} == {None, *Step}
     assert {fault.spoil for fault in faults} == {None, *Spoil}
     assert all(0 < fault.lasts_s <= PACE.longest_s for fault in faults)
     assert [fault.at_s for fault in faults] == sorted(fault.at_s for fault in faults)
+
+
+def test_a_link_that_loses_packets_keeps_its_shape_and_is_cut_like_others() -> None:
+    lossy = Targets(PROGRAMS, LINKS, ["archive"], lossy=["scope-2"])
+    faults = plan_faults(3, 800, lossy, PACE)
+    slowed = {fault.target for fault in faults if fault.kind is FaultKind.SLOW}
+    assert slowed == set(LINKS) - {"scope-2"}
+    assert "scope-2" in {fault.target for fault in faults if fault.kind is FaultKind.CUT}
 
 
 def test_a_kind_that_cannot_be_done_is_left_out() -> None:
@@ -42,4 +51,4 @@ def test_no_two_pictures_are_alike_and_a_seed_names_them() -> None:
     pictures = list(draw_pictures(5, 40))
     assert len({picture.content for picture in pictures}) == 40
     assert pictures == list(draw_pictures(5, 40))
-    assert {picture.look for picture in pictures} == set(Look)
+    assert {picture.look for picture in pictures} == set(Look) - {Look.DEADLY}

@@ -11,7 +11,14 @@ import pytest
 
 SEED = 64300
 IMAGES = 40
-FAULTS = 11
+#: One of each: those that take long (an image that kills decoders, a flashing) are in longer runs.
+KINDS = (
+    "archive-away", "away", "backup", "clock", "clone", "cut", "disk-full", "forget",
+    "freeze-at-step", "kill-at-step", "rot", "spoil",
+)  # fmt: skip
+FAULTS = len(KINDS)
+#: That a copied card is given, beside the run's images.
+COPY_IMAGES = 3
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,14 +38,16 @@ def test_faults_lose_double_and_alter_nothing_and_the_judge_would_have_seen_it(
     folder, verdict = tmp_path / "run", tmp_path / "verdict.json"
     done = chaos(
         "--seed", str(SEED), "--images", str(IMAGES), "--faults", str(FAULTS), "--brisk",
-        "--every", "1.6", "--longest", "5",
+        "--every", "1.5", "--longest", "5", *(f"--only={kind}" for kind in KINDS),
         "--folder", str(folder), "--json", str(verdict),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing is lost." in done.stdout
     found = json.loads(verdict.read_text())
-    assert (found["captured"], found["faults"], found["problems"]) == (IMAGES, FAULTS, [])
-    assert found["diagnosed"] + found["rejected"] == IMAGES
+    given = IMAGES + COPY_IMAGES
+    assert (found["captured"], found["faults"], found["problems"]) == (given, FAULTS, [])
+    assert found["diagnosed"] + found["rejected"] + found["set_aside"] == given
+    assert found["set_aside"] > 0
     assert found["rejected"] >= 3  # two decks of pictures: the broken ones and the blurred
 
     history = folder / "history.jsonl"
@@ -54,3 +63,24 @@ def test_faults_lose_double_and_alter_nothing_and_the_judge_would_have_seen_it(
     judged = chaos("--check", str(tampered))
     assert judged.returncode == 1
     assert "lost 1" in judged.stdout
+
+
+@pytest.mark.slow
+def test_images_that_kill_decoders_are_rejected_and_copied_cards_are_told_of(
+    tmp_path: Path,
+) -> None:
+    folder, verdict = tmp_path / "run", tmp_path / "verdict.json"
+    done = chaos(
+        "--seed", "3", "--images", "24", "--faults", "6", "--brisk", "--every", "4",
+        "--only=clone", "--only=deadly", "--only=archive-away",
+        "--folder", str(folder), "--json", str(verdict),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(verdict.read_text())
+    assert found["problems"] == []
+    assert found["set_aside"] > 0
+    events = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    listed = next(e["images"] for e in events if e["event"] == "read by the operator")
+    killers = [image for image in listed if image["reason"] == "crashes_decoder"]
+    assert len(killers) == 2
+    assert all("ended over this image" in image["text"] for image in killers)
