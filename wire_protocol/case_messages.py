@@ -1,4 +1,4 @@
-"""The JSON messages about whole cases, from the records store: results, worklists, reviews, reports; no name, no comment.
+"""The JSON messages about whole cases, from the records store: results, worklists, reviews, reports; no free text.
 
 `case/` and `review/` carry the flat message of a field with `level` "slide": an app that shows fields
 shows cases. What a person wrote in words stays in the store: free text names patients.

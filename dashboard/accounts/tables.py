@@ -59,7 +59,7 @@ class FailureRow(Base):
     __tablename__ = "sign_in_failure"
 
     id: Mapped[int] = mapped_column(_RowId, primary_key=True)
-    #: "account:dr-a" or "address:192.0.2.7".
+    #: "account:" and a hash of what was typed as a name, or "address:192.0.2.7".
     subject: Mapped[str] = mapped_column(String(80), index=True)
     at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 

@@ -119,7 +119,7 @@ def verify(url: str, key: bytes, known: Head | None = None) -> tuple[Head | None
             head = None if row is None else Head(row.number, row.hash, row.seal)
             if head is None and connection.execute(select(AuditRow.number)).first() is None:
                 cut = known is not None and known.number > 0
-                return None, Finding(1, "the book is empty") if cut else None
+                return None, Finding(1, "entry 1 is missing: the book is empty") if cut else None
             return head, check(read_book(connection), head, key, known=known)
     finally:
         engine.dispose()
@@ -139,6 +139,11 @@ def load_key(path: Path) -> bytes:
             file.write(secrets.token_hex(_KEY_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key in this file; raises StoreError where there is none."""
     try:
         text = path.read_text(encoding="ascii").strip()
         key = bytes.fromhex(text)

@@ -95,12 +95,13 @@ def check(
             0, "the head's seal is not of this key: the book was rewritten, or the key is"
         )
     if head.number != count:
-        return Finding(
-            min(head.number, count) + 1,
-            f"the book ends with entry {count}, its sealed head says {head.number}",
-        )
+        first = min(head.number, count) + 1
+        said = f"the book ends with {count}, its sealed head says {head.number}"
+        what = "is missing" if count < head.number else "is not sealed"
+        return Finding(first, f"entry {first} {what}: {said}")
     if head.hash != previous:
         return Finding(count, f"entry {count} is not the one that the head seals")
     if known is not None and known.number > count:
-        return Finding(count + 1, f"the book ends with {count}, {known.number} were written down")
+        said = f"the book ends with {count}, {known.number} were written down"
+        return Finding(count + 1, f"entry {count + 1} is missing: {said}")
     return None
