@@ -1,7 +1,8 @@
 """A decision as the flat JSON message of the hematologist topic; pure, and it invents nothing.
 
 A field the worker does not know (white cells, latency) stays null. A technical failure becomes an
-outcome `rejected`; everything else, cannot_say included, is a result.
+outcome `rejected`; everything else, cannot_say included, is a result. Of a preview the digest, size and
+scale are the preview's own, and its status says what it is.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from dataclasses import dataclass
 from cloud_worker.diagnosis import Decision
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.wording import message_text
-from wire_protocol.json_messages import MAX_BOXES, URGENCY_RANK, Box, Diagnosis, Urgency
+from wire_protocol.json_messages import (
+    MAX_BOXES,
+    URGENCY_RANK,
+    Box,
+    Diagnosis,
+    DiagnosisStatus,
+    Urgency,
+)
 from wire_protocol.manifest import Manifest
-from wire_protocol.messages import Outcome
+from wire_protocol.messages import Outcome, Preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ def diagnosis_message(
     picture: Picture | None = None,
     ood_percentile: float | None = None,
     latency_ms: float | None = None,
+    preview: Preview | None = None,
 ) -> Diagnosis:
     """The message; `p_<key>` follows the bundle's classes and is null where none may be shown."""
     card = bundle.card
@@ -61,6 +70,7 @@ def diagnosis_message(
         synthetic=card.training_data.kind == "synthetic",
         gate_override=manifest.gate_override,
         override_reason=manifest.override_reason,
+        is_preview=preview is not None,
     )
     facts = {
         "text": text,
@@ -68,12 +78,13 @@ def diagnosis_message(
         "urgency_rank": URGENCY_RANK[decision.urgency],
         "result": decision.result,
         "reason": decision.reason or "",
+        "status": DiagnosisStatus.DRAFT if preview is None else DiagnosisStatus.PREVIEW,
         "case_id": manifest.case_id,
         "image_id": manifest.image_id,
-        "image_sha256": manifest.sha256,
+        "image_sha256": manifest.sha256 if preview is None else preview.sha256,
         "white_cells": white_cells,
         "white_cell_boxes": None if boxes is None else boxes[:MAX_BOXES],
-        "um_per_px": manifest.um_per_px,
+        "um_per_px": manifest.um_per_px if preview is None else preview.um_per_px,
         "width_px": None if picture is None else picture.width_px,
         "height_px": None if picture is None else picture.height_px,
         "p_acute": decision.p_acute,

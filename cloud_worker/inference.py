@@ -83,7 +83,9 @@ class Inference:
                 self._changed.notify()
             thread.join()
 
-    async def infer(self, prepared: Prepared, *, is_urgent: bool) -> Inferred:
+    async def infer(
+        self, prepared: Prepared, *, is_urgent: bool, is_preview: bool = False
+    ) -> Inferred:
         """The engine's outputs for all tiles; raises ImageFailedError or EngineBrokenError.
 
         Waits while the queue of tiles is full. A cancelled image's tiles are skipped.
@@ -94,7 +96,8 @@ class Inference:
         while True:
             self._room.clear()
             with self._changed:
-                if self._batcher.add(tiles, is_urgent=is_urgent, now=time.monotonic()):
+                now = time.monotonic()
+                if self._batcher.add(tiles, is_urgent=is_urgent, now=now, is_preview=is_preview):
                     self._changed.notify()
                     break
             await self._room.wait()

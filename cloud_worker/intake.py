@@ -36,6 +36,7 @@ class Intake:
         topics: Topics,
         stamps: Stamps,
         take_image: Callable[[io.Store | io.Fetch], None],
+        take_preview: Callable[[io.ClassifyPreview], None] = lambda _: None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._worker = worker
@@ -44,6 +45,7 @@ class Intake:
         self._topics = topics
         self._stamps = stamps
         self._take_image = take_image
+        self._take_preview = take_preview
         self._log = get_log("worker").bind(worker=worker)
         self._drive: MachineDrive[io.ReceiverEvent, io.ReceiverEffect] = MachineDrive(
             receiver, self._perform, io.Tick
@@ -110,6 +112,8 @@ class Intake:
                 self._stamps.mark(image_id, stage)
             case io.Store() | io.Fetch():
                 self._take_image(effect)
+            case io.ClassifyPreview():
+                self._take_preview(effect)
 
     def _published(self, token: int, code: int) -> None:
         told = published_code(code)

@@ -89,8 +89,10 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 topics=topics,
                 stamps=stamps,
                 take_image=worker.take_image,
+                take_preview=worker.previews.take,
             )
             worker.publisher = Publisher(session, topics)
+            worker.previews.publisher = worker.publisher
             health = HealthReport(worker, session, topics, status)
             probe = partial(asyncio.to_thread, archive.probe)
             worker.offers = Offers(name, session, topics, worker.intake, probe)

@@ -50,6 +50,8 @@ class LimitSettings(Settings):
     archive_s: float = Field(default=30.0, gt=0)
     #: Images between decode and the PUBACK of their diagnosis.
     unpublished_images: int = Field(default=256, ge=1)
+    #: Previews in hand at most; more are left, as while whole images wait. 0: none is looked at.
+    previews: int = Field(default=8, ge=0, le=256)
     #: Largest picture that is decoded, and how long and how much memory a suspect one may take.
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     suspect_s: float = Field(default=30.0, gt=0)

@@ -12,6 +12,7 @@ from wire_protocol.manifest import UNFILED, OverrideReason
 from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, override_words, percent
 
 LONGEST_TEXT = 400
+PREVIEW_WORDS = "PREVIEW of a small copy, the image follows. "
 
 
 def message_text(
@@ -23,6 +24,7 @@ def message_text(
     synthetic: bool,
     gate_override: bool = False,
     override_reason: OverrideReason | Literal[""] = "",
+    is_preview: bool = False,
 ) -> str:
     """Finding, where it was seen, how far to trust it; at most 400 characters."""
     where = "Unfiled field" if case_id == UNFILED else f"Field of case {case_id}"
@@ -36,6 +38,8 @@ def message_text(
         tail += " Synthetic-trained."
     tail += f" {RESEARCH_USE_ONLY_BRIEF}"
     finding = finding_words(decision, classes, white_cells=white_cells)
+    if is_preview:
+        finding = PREVIEW_WORDS + finding
     if len(finding) + len(tail) > LONGEST_TEXT:
         finding = finding[: LONGEST_TEXT - len(tail) - 4] + " ..."
     return finding + tail

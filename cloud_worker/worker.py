@@ -2,6 +2,7 @@
 
     receive -> archive -> decode -> batch -> infer -> explain -> diagnose -> publish
 
+A preview that came ahead of its image takes a short way of its own: `cloud_worker.previews`.
 All it holds is soft state: it may be killed at any line. It never says "stored" before the archive
 has the bytes, and never publishes a diagnosis of an image that the archive does not have.
 Starting and stopping, in order, is `cloud_worker.service`. The page is longer than most so that it
@@ -29,6 +30,7 @@ from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.offers import Offers
 from cloud_worker.opening import Opened, OpenRequest, open_image
 from cloud_worker.preprocess import Prepared
+from cloud_worker.previews import Previews
 from cloud_worker.publishing import Outgoing, Publisher
 from cloud_worker.refusal import Refusal
 from cloud_worker.settings import LimitSettings
@@ -81,6 +83,18 @@ class Worker:
         self._unpublished = Admission(limits.unpublished_images)
         self._decoded = Admission(limits.decoded_images)
         self._one_suspect = asyncio.Lock()
+        self.previews = Previews(
+            name,
+            bundle=bundle,
+            conclusion=self._conclusion,
+            engine_name=engine_name,
+            inference=inference,
+            limits=limits,
+            threads=self._decode_threads,
+            tasks=tasks,
+            is_short_of_room=lambda: bool(self._unpublished.waiting or self._decoded.waiting),
+            counts=self.counts,
+        )
         self._in_hand: set[asyncio.Task[Any]] = set()
         self._log = get_log("worker").bind(worker=name)
 
@@ -98,6 +112,7 @@ class Worker:
         )
         data = effect.data if isinstance(effect, io.Store) else None
         self.counts["received" if data is not None else "read_back"] += 1
+        self.previews.drop(image.manifest.image_id)
         self._start(self._handle(image, data), f"image {image.manifest.image_id}")
 
     def _start(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
@@ -226,5 +241,6 @@ class Worker:
         """Lets what is still in hand go; its device asks for it again."""
         for task in list(self._in_hand):
             task.cancel()
+        self.previews.close()
         self._archiving.close()
         self._decode_threads.shutdown(wait=False, cancel_futures=True)

@@ -76,10 +76,10 @@ def report_of_diagnosis(message: Diagnosis, site: str, device: str) -> Report:
     probabilities.pop("acute", None)
     for name, value in probabilities.items():
         _check_probability(name, value)
-    if message.outcome is Outcome.REJECTED:
-        mode, outcome = Mode.REFUSAL, Outcome.REJECTED
-    elif message.status is DiagnosisStatus.PREVIEW:
+    if message.status is DiagnosisStatus.PREVIEW:  # whatever it says of an outcome: it ends nothing
         mode, outcome = Mode.PREVIEW, None
+    elif message.outcome is Outcome.REJECTED:
+        mode, outcome = Mode.REFUSAL, Outcome.REJECTED
     elif message.status is DiagnosisStatus.DRAFT:
         mode, outcome = Mode.FULL, Outcome.DIAGNOSED
     else:

@@ -182,11 +182,14 @@ class Watch:
     def _done(self, entry: Entry, message: Message) -> None:
         """Acknowledges; a result that waits for lines must not keep back the urgent one after it."""
         message.ack()
-        if self._count is not None and entry.number >= self._count:
+        is_enough = self._count is not None and entry.results >= self._count
+        if is_enough and not entry.is_preview:
             self._finished.set()
 
     def _stamp(self, entry: Entry) -> None:
-        """Tells when it was shown; the trace may be lost, it is a measurement."""
+        """Tells when it was shown; the trace may be lost, it is a measurement, of the image's result."""
+        if entry.is_preview:
+            return
         fragment = fragment_of(
             "watch",
             self._settings.name,

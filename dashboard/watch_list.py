@@ -27,6 +27,8 @@ class Entry:
     number: int
     #: The case that the field was moved to since; "" where it was not.
     moved_to: str = ""
+    #: Results with this one; a preview is none.
+    results: int = 0
 
     @property
     def rank(self) -> int:
@@ -49,6 +51,7 @@ class WatchList:
         #: Image to the number of its last move and the case it was moved to.
         self._moved: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._number = 0
+        self._results = 0
         #: Entries that stand here and were never on the screen.
         self._unseen: set[int] = set()
         self.made_room = 0
@@ -57,8 +60,8 @@ class WatchList:
 
     @property
     def total(self) -> int:
-        """Results so far, each once."""
-        return self._number
+        """Results so far, each once; a preview is none."""
+        return self._results
 
     def add(self, message: Diagnosis, site: str, device: str, now_s: float) -> Entry | None:
         """The new entry, or None for a result that was shown before (same image and model)."""
@@ -74,8 +77,9 @@ class WatchList:
                 del self._entries[number]  # the full result takes its preview's place
                 self._unseen.discard(number)
         self._number += 1
+        self._results += not is_preview
         moved_to = self._moved.get(message.image_id, (0, ""))[1]
-        entry = Entry(message, site, device, now_s, self._number, moved_to)
+        entry = Entry(message, site, device, now_s, self._number, moved_to, self._results)
         self._entries[self._number] = entry
         self._unseen.add(self._number)
         while len(self._entries) > self._rows:

@@ -602,12 +602,13 @@ class Sender:
     def _preview_bytes(self, image: Image) -> int:
         """How large a preview its offer may carry; 0 for none.
 
-        What kills decoders is not shown round, and nobody could judge one without a scale.
+        While nobody answers, none is sent in vain; what kills decoders is not shown round; and nobody
+        could judge one without a scale.
         """
         s = self._settings
-        if image.previews >= s.preview_tries or image.vanished >= s.suspect_after:
+        if self._silences or image.previews >= s.preview_tries:
             return 0
-        if image.manifest.um_per_px is None:
+        if image.vanished >= s.suspect_after or image.manifest.um_per_px is None:
             return 0
         return self.pace.preview_bytes(image.manifest.size_bytes)
 

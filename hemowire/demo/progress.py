@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 
 from hemowire.demo.histogram import Histogram
 from wire_protocol.joined_trace import JoinedTrace
-from wire_protocol.json_messages import Diagnosis, Health, Rejection, Status, TraceFragment
+from wire_protocol.json_messages import (
+    Diagnosis,
+    DiagnosisStatus,
+    Health,
+    Rejection,
+    Status,
+    TraceFragment,
+)
 from wire_protocol.messages import Outcome
 from wire_protocol.trace import STAGES, Stage
 from wire_protocol.trace_join import TraceJoiner
@@ -103,7 +110,9 @@ class Progress:
         self._touch(image)
 
     def on_diagnosis(self, diagnosis: Diagnosis, shown_ns: int) -> bool:
-        """Adds a diagnosis; False for a repeat of one that was shown already."""
+        """Adds a diagnosis; False for a preview, and for a repeat of one that was shown already."""
+        if diagnosis.status is DiagnosisStatus.PREVIEW:
+            return False
         image = self.image(diagnosis.image_id)
         if image.diagnosis is not None or image.rejection is not None:
             return False

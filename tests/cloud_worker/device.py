@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from edge_device.encoding.preview import make_preview
 from service_runtime.boot import monotonic_s, new_attempt
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.mqtt_session import MqttSession
@@ -21,6 +22,7 @@ from tests.cloud_worker.images import OUTBOX_ID
 from wire_protocol import machine_io as io
 from wire_protocol.codec import decode, encode
 from wire_protocol.json_messages import Presence, Status
+from wire_protocol.machine_settings import SenderSettings
 from wire_protocol.manifest import Manifest
 from wire_protocol.messages import InquiryAnswer, Offer, Recorded, TransferMessage
 from wire_protocol.sender import Sender
@@ -30,7 +32,14 @@ from wire_protocol.topics import Kind, Topics
 class Device:
     """Sends what it is given; `states` says how far each image came."""
 
-    def __init__(self, broker: BrokerSettings, device: str, site: str = "lab") -> None:
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        device: str,
+        site: str = "lab",
+        *,
+        settings: SenderSettings | None = None,
+    ) -> None:
         self.device = device
         self.topics = Topics(broker.root)
         self.session = MqttSession(broker, device_session(site, device, congestion=None))
@@ -43,6 +52,7 @@ class Device:
             outbox_id=OUTBOX_ID,
             topics=self.topics,
             random64=new_attempt,
+            settings=settings,
         )
         self._bytes: dict[str, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -165,8 +175,9 @@ class Device:
             case io.ReadChunk(image_id=image_id, offset=offset, size=size):
                 data = self._bytes[image_id][offset : offset + size]
                 self._tell(io.ChunkRead(image_id, offset, data))
-            case io.MakePreview(image_id=image_id):
-                self._tell(io.PreviewMade(image_id, None))
+            case io.MakePreview(image_id=image_id, um_per_px=scale, most_bytes=most):
+                made = make_preview(self._bytes[image_id], scale, most)
+                self._tell(io.PreviewMade(image_id, made))
             case io.CheckRow(image_id=image_id):
                 self._tell(io.RowChecked(image_id, True))
             case io.Persist(image_id=image_id, state=state):

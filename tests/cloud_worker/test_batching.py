@@ -55,6 +55,24 @@ def test_a_group_larger_than_the_capacity_enters_an_empty_queue() -> None:
     assert sum(len(batch) for batch in iter(lambda: batcher.take(math.inf), [])) == 50
 
 
+def test_previews_wait_for_all_whole_images_and_share_no_batch_with_them() -> None:
+    batcher = Batcher[str](LIMITS)
+    batcher.add(["preview"] * 3, is_urgent=True, is_preview=True, now=0.0)
+    batcher.add(["whole"], is_urgent=False, now=0.008)
+    assert batcher.deadline == pytest.approx(0.018)
+    assert batcher.take(0.011) == [], "a preview that is due would delay what comes meanwhile"
+    assert batcher.take(0.019) == ["whole"]
+    assert batcher.take(0.019) == ["preview"] * 3
+
+
+def test_previews_take_no_room_of_whole_images() -> None:
+    batcher = Batcher[int](LIMITS)
+    assert batcher.add(list(range(16)), is_urgent=False, is_preview=True, now=0.0)
+    assert not batcher.add([16], is_urgent=False, is_preview=True, now=0.0)
+    assert batcher.add(list(range(16)), is_urgent=False, now=0.0)
+    assert not batcher.add([16], is_urgent=False, now=0.0)
+
+
 @pytest.mark.parametrize("limits", [(0, 0.1, 4), (4, -1.0, 4), (4, 0.1, 3)])
 def test_limits_that_cannot_work_are_refused(limits: tuple[int, float, int]) -> None:
     with pytest.raises(ValueError, match="batch limits"):

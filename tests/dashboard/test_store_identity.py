@@ -166,6 +166,8 @@ def test_a_preview_is_kept_and_answers_nothing(store: RecordsStore, url: str) ->
     preview = diagnosis(1, status=DiagnosisStatus.PREVIEW)
     results = commit(store, preview, preview)
     assert [r.verdict for r in results] == [Verdict.PREVIEW, Verdict.PREVIEW_AGAIN]
+    refused = preview.model_copy(update={"outcome": Outcome.REJECTED})
+    assert commit(store, refused)[0].verdict is Verdict.PREVIEW_AGAIN, "whatever else it says"
     assert [r.outcome for r in results] == [None, None]
     assert read_outcomes(url) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.wire_protocol.world import KIB, SENDER, Faults, Row, World
 from wire_protocol import messages as m
 from wire_protocol.codec import encode
-from wire_protocol.machine_io import OutboxState
+from wire_protocol.machine_io import OutboxState, Readiness
 from wire_protocol.machine_settings import ReceiverSettings
 from wire_protocol.manifest import Priority
 
@@ -493,8 +493,8 @@ def a_preview_frees_nothing() -> None:
     assert world.archive[row.manifest.sha256] == row.data
 
 
-def a_preview_travels_twice_at_most() -> None:
-    """Nobody takes the image for a while: its offers are repeated, the preview is not."""
+def a_preview_is_not_sent_to_nobody() -> None:
+    """Nobody answers for a while: the offers are repeated, the preview is not."""
     world = start(uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6)
     for worker in world.workers.values():
         worker.frozen = True
@@ -505,6 +505,20 @@ def a_preview_travels_twice_at_most() -> None:
         worker.frozen = False
     finish(world, 40)
     assert len(device.offers) > 4
+    assert sum(offer.preview is not None for offer in device.offers) == 1
+
+
+def a_preview_travels_twice_at_most() -> None:
+    """The worker is busy for a while, and leaves previews of what it does not take."""
+    world = start(uplink_bytes_per_s=32_000.0, faults=Faults(latency_s=0.3), round_trip_s=0.6)
+    world.workers["w1"].tell(Readiness(healthy=False))
+    device = world.devices["d0"]
+    device.capture(240 * KIB)
+    world.run_for(40)
+    assert not world.previews
+    world.workers["w1"].tell(Readiness(healthy=True))
+    finish(world, 40)
+    assert len(device.offers) > 3
     assert sum(offer.preview is not None for offer in device.offers) == 2
 
 
@@ -552,6 +566,7 @@ SCENARIOS = (
     the_wait_for_an_answer_covers_the_preview,
     a_quick_link_sends_no_preview,
     a_preview_frees_nothing,
+    a_preview_is_not_sent_to_nobody,
     a_preview_travels_twice_at_most,
     what_kills_decoders_is_not_shown_round,
 )

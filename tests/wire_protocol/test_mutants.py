@@ -360,6 +360,11 @@ MUTANTS = (
         s.a_preview_frees_nothing,
     ),
     Mutant(
+        "a preview for nobody",
+        replace(Sender, "_preview_bytes", preview_each_time),
+        s.a_preview_is_not_sent_to_nobody,
+    ),
+    Mutant(
         "a preview with each offer",
         replace(Sender, "_preview_bytes", preview_each_time),
         s.a_preview_travels_twice_at_most,
