@@ -89,6 +89,9 @@ def pictures(tiles: Tiles, preprocessing: Preprocessing, inputs: Sequence[str]) 
     shown = {"original": original}
     if "segmented" in inputs:
         kept = torch.from_numpy(np.ascontiguousarray(tiles[..., 3] > 127))[:, None]
+        if preprocessing.masked_corner_px:
+            side = preprocessing.masked_corner_px
+            kept[..., -side:, -side:] = False
         black = -torch.tensor(preprocessing.mean) / torch.tensor(preprocessing.std)
         shown["segmented"] = torch.where(kept, original, black[:, None, None])
     return tuple(shown[name].contiguous(memory_format=torch.channels_last) for name in inputs)
@@ -118,4 +121,5 @@ def hide_corner(tile: Tiles, preprocessing: Preprocessing) -> Tiles:
         return tile
     tile = tile.copy()
     tile[-side:, -side:, :3] = np.round(np.array(preprocessing.mean) * 255).astype(np.uint8)
+    tile[-side:, -side:, 3:] = 0
     return tile

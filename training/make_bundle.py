@@ -52,6 +52,7 @@ from training.record import (
 from training.regimes import HONEST
 from training.report import image_metrics
 from training.seen import seen_tensors
+from training.segmenting import make_servable, segmenter
 from training.split import Parts, describe
 from training.stages import Progress, Trained, run_stages
 
@@ -75,8 +76,12 @@ def make_bundle(
     resume: bool = False,
     tell: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda text: None,
-) -> Bundle:
-    """Train, calibrate, measure on the test part and write the bundle."""
+) -> Bundle | None:
+    """Train, calibrate, measure on the test part and write the bundle.
+
+    None for a network whose segmented picture cannot be made where it is served: all but the bundle is
+    left beside it.
+    """
     use_cores()
     names = [kind.name for kind in recipe.classes]
     preprocessing = _first_preprocessing(recipe)
@@ -168,8 +173,6 @@ class _Reader:
         segmented = "segmented" in architecture(recipe.architecture).inputs
         self._kept_of: KeptOf | None = None
         if segmented:
-            from training.segmenting import segmenter
-
             self._kept_of = segmenter(recipe.segmentation, preprocessing)
 
     def read(self, samples: Sequence[Sample]) -> ImageSet:
@@ -195,7 +198,7 @@ def _write(
     started_from: str,
     trained: Trained,
     root: Path,
-) -> Bundle:
+) -> Bundle | None:
     train, calibration, test = sets
     inputs = architecture(recipe.architecture).inputs
     fitted_on = f"calibration part, {len(parts.calibration)} images"
@@ -256,6 +259,8 @@ def _write(
         metrics=_figures(recipe, parts, test, probabilities, by_colour),
         limits_of_use=(*_warnings(recipe), *recipe.limits_of_use),
     )
+    if not make_servable(network, inputs, recipe.segmentation, preprocessing):
+        return None
     return write_bundle(out, network, card, ood_tensors=ood.tensors(), seen=seen_tensors(parts))
 
 

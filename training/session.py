@@ -40,7 +40,7 @@ SIMULATED = "simulated"
 
 def train(
     recipe: TrainingRecipe, data: str, out: Path, *, command: str, resume: bool = False
-) -> Bundle:
+) -> Bundle | None:
     """Train by the recipe with progress on the terminal, and print the card's figures."""
     check_network(recipe)
     console = Console()
@@ -85,6 +85,11 @@ def train(
             tell=_Reporter(bars, console).tell,
             say=console.print,
         )
+    if bundle is None:
+        console.print(
+            f"no bundle: white cells are not found where a network is served; see {training_folder(out)}"
+        )
+        return None
     console.print(metrics_table(bundle.card.metrics))
     console.print(f"bundle {bundle.name} in {out}. {RESEARCH_USE_ONLY}")
     return bundle

@@ -22,7 +22,7 @@ from cloud_worker.engines.engine import (
     join_outputs,
 )
 from cloud_worker.models.bundle_folder import BESIDE_THE_NETWORK, Bundle
-from cloud_worker.models.registry import architecture, build_network
+from cloud_worker.models.registry import architecture, build_served_network
 
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 CPU_CHUNK = 16
@@ -39,7 +39,7 @@ class CapturedGraph:
 
 def load_network(bundle: Bundle) -> nn.Module:
     """The bundle's network in eval mode on the CPU, float32, holding the stored weights exactly."""
-    network = build_network(bundle.card.architecture, len(bundle.card.classes)).eval()
+    network = build_served_network(bundle.card.architecture, len(bundle.card.classes)).eval()
     stored = {
         name: torch.from_numpy(array.astype(np.float32))
         for name, array in bundle.tensors().items()

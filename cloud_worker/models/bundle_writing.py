@@ -47,14 +47,14 @@ def write_bundle(
     `ood_tensors` are those of card.ood, in float32; `seen` holds the digests of each part's images, by
     the names of training/seen.py. An existing bundle in `folder` is replaced.
     Raises ExportError where OpenVINO and torch disagree on the written bundle, and for a network
-    that needs more than the original image.
+    that needs more than the original image and does not make it itself.
     """
     from safetensors.numpy import save_file
 
     from cloud_worker.models import export
 
     row = architecture(card.architecture)
-    if row.inputs != ("original",):
+    if row.inputs != ("original",) and getattr(network, "segment", None) is None:
         raise export.ExportError(
             f"{row.title} needs {' and '.join(row.inputs)}: a bundle is served with the original only"
         )

@@ -1,8 +1,8 @@
 """The feature fusion of Islam et al. 2024: two trunks cut at stride 16, joined by a dense stack.
 
 The first trunk sees the original image, the second one the segmented image; given one image, both
-see it (the paper's ablations). Parameter names inside a trunk are torchvision's. It segments nothing
-itself and loads no weights.
+see it (the paper's ablations). Parameter names inside a trunk are torchvision's. It loads no weights, and
+segments nothing itself before it is told to for serving.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 from torchvision.models import densenet121, mobilenet_v2, resnet50, vgg16
+
+from cloud_worker.models.segment_inside import ColourThresholds
 
 WIDTHS = (1024, 512, 256, 128, 64, 32, 16)
 DROPOUT_AFTER = 2
@@ -33,15 +35,25 @@ class Fusion(nn.Module):
             inputs = width
         self.head = nn.Sequential(*layers, nn.Linear(inputs, classes))
         self._frozen = False
+        self.segment: ColourThresholds | None = None
+        self._both_segmented = False
 
     def forward(
         self, original: Tensor, segmented: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """N,3,H,W once or twice -> logits N,K; features N,C; maps N,C,H/16,W/16."""
+        if self.segment is not None and segmented is None:
+            segmented = self.segment(original)
+            original = segmented if self._both_segmented else original
         first, second = self.trunks.values()
         maps = torch.cat([first(original), second(original if segmented is None else segmented)], 1)
         features = maps.float().mean(dim=(2, 3))  # float32 whatever the convolutions run in
         return self.head(features), features, maps
+
+    def segment_inside(self, *, both: bool) -> ColourThresholds:
+        """From here on the original is all it needs; `both` trunks see what is made of it."""
+        self.segment, self._both_segmented = ColourThresholds(), both
+        return self.segment
 
     def freeze_trunks(self) -> None:
         """Only the head learns from here on, as in the paper; needs trunks that learned before."""

@@ -257,3 +257,13 @@ def build_network(name: str, classes: int) -> nn.Module:
     from cloud_worker.models.networks import BUILDERS
 
     return BUILDERS[name](classes)
+
+
+def build_served_network(name: str, classes: int) -> nn.Module:
+    """The same as a bundle holds it: one batch N,3,H,W of originals is all that its forward takes."""
+    from cloud_worker.models.fusion import Fusion
+
+    row, network = architecture(name), build_network(name, classes)
+    if isinstance(network, Fusion) and "segmented" in row.inputs:
+        network.segment_inside(both="original" not in row.inputs)
+    return network
