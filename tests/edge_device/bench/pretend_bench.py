@@ -37,7 +37,7 @@ from edge_device.bench.state import (
 )
 from edge_device.simulator import draw_slide, render_field
 from tests.edge_device.bench.bench_for_tests import BenchForTests, served
-from tests.edge_device.bench.chromium import chromium
+from tests.chromium import chromium
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority

@@ -15,7 +15,7 @@ from edge_device.bench.local_client import LocalAnswer
 from edge_device.bench.settings import BenchSettings
 from edge_device.bench.state import BenchState, CaseShown, LinkShown
 from tests.edge_device.bench.bench_for_tests import BenchForTests, served
-from tests.edge_device.bench.chromium import Browser, chromium
+from tests.chromium import Browser, chromium
 from tests.edge_device.bench.pretend_bench import (
     capture,
     image_id,
@@ -167,7 +167,7 @@ def test_the_case_is_the_largest_thing_and_all_fits(
 def test_every_text_has_contrast(scene: Scene, dark: bool, state: BenchState) -> None:
     halted = state.model_copy(update={"halted": "outbox full", "paused": False})
     scene.open(halted, "desk", dark=dark)
-    script = (Path(__file__).parent / "contrast.js").read_text()
+    script = (Path(__file__).parents[2] / "contrast.js").read_text()
     assert scene.browser.run(script) == []
 
 

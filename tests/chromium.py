@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,10 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-extensions",
 )
+
+
+class LeftError(Exception):
+    """The page went elsewhere while an expression was waited for."""
 
 
 class Browser:
@@ -64,6 +69,8 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
+                if "error" in answer and "navigated" in answer["error"]["message"]:
+                    raise LeftError(answer["error"]["message"])
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
             self._note(answer)
@@ -109,15 +116,25 @@ class Browser:
         return answer["result"].get("value")
 
     def until(self, script: str, deadline_s: float = 15.0) -> Any:
-        """Waits in the page until an expression is true, and gives its value."""
-        found = self.run(
+        """Waits in the page until an expression is true, and gives its value; a page that goes
+        elsewhere meanwhile is waited in again."""
+        end_s = time.monotonic() + deadline_s
+        found = None
+        while not found and (left_s := end_s - time.monotonic()) > 0:
+            try:
+                found = self._look_for(script, left_s)
+            except LeftError:
+                time.sleep(0.02)
+        assert found, f"never came true: {script}; complaints: {self.complaints}"
+        return found
+
+    def _look_for(self, script: str, deadline_s: float) -> Any:
+        return self.run(
             f"new Promise((done) => {{ const end = performance.now() + {deadline_s * 1000};"
             f" const look = () => {{ let is; try {{ is = ({script}); }} catch {{ is = null; }}"
             " if (is || performance.now() > end) done(is); else setTimeout(look, 20); };"
             " look(); })"
         )
-        assert found, f"never came true: {script}; complaints: {self.complaints}"
-        return found
 
     def press(self, key: str, code: str, number: int, text: str = "") -> None:
         """A key, down and up."""

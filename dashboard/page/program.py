@@ -1,0 +1,78 @@
+"""The page's program: opens the store and the archive, watches for changes, serves until it is told to stop.
+
+It writes nothing but signatures, and subscribes to nothing but the microscopes' answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from dashboard.blobs import BlobArchive
+from dashboard.page.app import PageApp
+from dashboard.page.door import Door
+from dashboard.page.models import Models
+from dashboard.page.retake import Retakes
+from dashboard.page.server import PageServer
+from dashboard.page.settings import DashboardSettings
+from dashboard.page.watching import ChangeWatch
+from dashboard.review.desk import Desk
+from dashboard.store import StoreAway
+from service_runtime.log import get_log
+
+#: An answer whose time for an undo has passed is signed at most this much later.
+SETTLE_EVERY_S: Final = 0.5
+
+
+async def run_dashboard(
+    settings: DashboardSettings,
+    desk: Desk,
+    door: Door,
+    models: Models,
+    stop: asyncio.Event,
+    *,
+    told: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serves until `stop`; `told` hears where. Raises PageError, ArchiveAway, FatalMqttError."""
+    archive = BlobArchive(settings.archive_url)
+    server = PageServer(settings.page)
+    watch = ChangeWatch(desk, settings.database_url)
+    retakes = None if settings.broker is None else Retakes(settings.broker)
+    app = PageApp(
+        desk,
+        archive,
+        door,
+        watch,
+        models=models,
+        retakes=retakes,
+        is_tls=settings.page.is_tls,
+        names=settings.page.names,
+    )
+    told(server.url)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(watch.run(), name="watch"),
+                group.create_task(_settle(desk, watch), name="settle"),
+                group.create_task(server.run(app), name="page"),
+            ]
+            if retakes is not None:
+                tasks.append(group.create_task(retakes.run(), name="retakes"))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    finally:
+        archive.close()
+
+
+async def _settle(desk: Desk, watch: ChangeWatch) -> None:
+    """Signs what nobody took back in time."""
+    log = get_log("dashboard")
+    while True:
+        try:
+            if await asyncio.to_thread(desk.settle):
+                await watch.look()
+        except StoreAway as error:
+            log.error("store_away", problem=str(error))
+        await asyncio.sleep(SETTLE_EVERY_S)

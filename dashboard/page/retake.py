@@ -1,0 +1,120 @@
+"""Asks a microscope to take a slide again and waits for its answer, with an operator's account; it sends nothing else.
+
+The reason is one of a closed list: free text would name patients and travels nowhere. What the
+device answers is shown in its own words; no answer is told as none, since the command may have come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from service_runtime.boot import new_id
+from service_runtime.broker_settings import BrokerSettings
+from service_runtime.log import get_log
+from service_runtime.mqtt_session import MqttSession
+from service_runtime.mqtt_types import Connected, Message, MqttError, Subscription
+from service_runtime.session_roles import observer_session
+from wire_protocol.codec import PeerError
+from wire_protocol.json_messages import Command, Reply, parse_json
+from wire_protocol.topics import Kind, Topics
+
+ANSWER_S: Final = 10.0
+_NOT_DELIVERED: Final = 0x10
+
+
+class RetakeReason(StrEnum):
+    """Why the slide should be taken again."""
+
+    FOCUS = "focus"
+    EXPOSURE = "exposure"
+    STAIN = "stain"
+    MORE_FIELDS = "more_fields"
+    OTHER_AREA = "other_area"
+
+
+@dataclass(frozen=True, slots=True)
+class RetakeAnswer:
+    """What the microscope said."""
+
+    ok: bool
+    words: str
+
+
+class Retakes:
+    """One session on the broker; all methods belong to the event loop's thread."""
+
+    def __init__(self, broker: BrokerSettings) -> None:
+        self._topics = Topics(broker.root)
+        self._session = MqttSession(broker, observer_session(f"dashboard-{new_id()[:12]}"))
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+
+    async def run(self) -> None:
+        """Stays connected until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._session.run(), name="mqtt")
+            group.create_task(self._listen(), name="replies")
+
+    async def ask(
+        self,
+        site: str,
+        device: str,
+        case_id: str,
+        reason: RetakeReason,
+        *,
+        command_id: str,
+        operator: str,
+    ) -> RetakeAnswer:
+        """The microscope's answer; never raises."""
+        arguments: dict[str, str | int | float | bool] = {
+            "case_id": case_id,
+            "reason": reason.value,
+            "operator": operator,
+        }
+        command = Command(command_id=command_id, name="retake", arguments=arguments)
+        topic = self._topics.build(Kind.COMMAND, site=site, device=device)
+        with self._awaiting(command.command_id) as answer:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    code = await self._session.publish(topic, command.to_bytes(), expiry_s=10)
+                    if code == _NOT_DELIVERED:
+                        return RetakeAnswer(False, f"{device} is not connected: nothing was asked.")
+                    reply = await answer
+            except TimeoutError:
+                return RetakeAnswer(
+                    False, f"{device} did not answer within {ANSWER_S:.0f} s: it may know or not."
+                )
+            except MqttError:
+                return RetakeAnswer(False, "The broker cannot be reached: nothing was asked.")
+        if not reply.ok:
+            return RetakeAnswer(False, f"{device}: {reply.error[:200]}")
+        return RetakeAnswer(True, f"{device}: {str(reply.result.get('words', 'done'))[:200]}")
+
+    @contextmanager
+    def _awaiting(self, command_id: str) -> Iterator[asyncio.Future[Reply]]:
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[command_id] = answer
+        try:
+            yield answer
+        finally:
+            del self._waiting[command_id]
+
+    async def _listen(self) -> None:
+        log = get_log("dashboard")
+        async for event in self._session.events():
+            if isinstance(event, Connected):
+                with suppress(MqttError):
+                    await self._session.subscribe([Subscription(self._topics.every(Kind.REPLY))])
+            elif isinstance(event, Message):
+                try:
+                    reply = parse_json(Reply, event.payload)
+                except PeerError as error:
+                    log.warning("reply_malformed", problem=str(error))
+                    continue
+                answer = self._waiting.get(reply.command_id)
+                if answer is not None and not answer.done():
+                    answer.set_result(reply)

@@ -1,0 +1,86 @@
+// Keeps the page itself and what the reader has loaded, for a time without a network; it signs nothing and sends
+// nothing by itself. What it gives out when the server is away carries the time when it was kept.
+const VERSION = "__VERSION__";
+const SHELL = `shell-${VERSION}`;
+const DATA = "kept-data";
+const PICTURES = "kept-pictures";
+const FILES = ["/", "/page.css", __FILES__];
+const MOST = { [DATA]: 120, [PICTURES]: 600 };
+const PATIENCE_MS = 4000;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(SHELL).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  const isOld = (name) => name.startsWith("shell-") && name !== SHELL;
+  event.waitUntil(caches.keys().then((names) => Promise.all(names.filter(isOld).map((name) => caches.delete(name)))).then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || url.origin !== location.origin) return;
+  if (url.pathname === "/api/events" || url.pathname === "/login" || url.pathname === "/enter") return;
+  if (request.mode === "navigate") event.respondWith(page(request));
+  else if (/^\/api\/fields\/[0-9a-f]{32}\/(cell|picture|small)$/.test(url.pathname)) event.respondWith(picture(request));
+  else if (url.pathname.startsWith("/api/")) event.respondWith(data(request));
+  else if (FILES.includes(url.pathname)) event.respondWith(shell(request));
+});
+
+async function page(request) {
+  try {
+    return await patient(fetch(request));
+  } catch {
+    return (await (await caches.open(SHELL)).match("/")) ?? Response.error();
+  }
+}
+
+async function shell(request) {
+  const kept = await (await caches.open(SHELL)).match(new URL(request.url).pathname);
+  return kept ?? fetch(request);
+}
+
+async function picture(request) {
+  const cache = await caches.open(PICTURES);
+  const kept = await cache.match(request);
+  if (kept) return kept;
+  const answer = await fetch(request);
+  if (answer.ok) {
+    await cache.put(request, answer.clone());
+    trim(cache, MOST[PICTURES]);
+  }
+  return answer;
+}
+
+async function data(request) {
+  const cache = await caches.open(DATA);
+  let answer;
+  try {
+    answer = await patient(fetch(request));
+  } catch (error) {
+    const kept = await cache.match(request);
+    if (kept) return kept;
+    throw error;
+  }
+  if (answer.ok) {
+    const headers = new Headers(answer.headers);
+    headers.set("x-hemowire-kept", new Date().toISOString());
+    headers.delete("content-encoding");
+    const body = await answer.clone().arrayBuffer();
+    await cache.put(request, new Response(body, { status: 200, headers }));
+    trim(cache, MOST[DATA]);
+  } else if (answer.status === 401) {
+    await cache.delete(request);
+  }
+  return answer;
+}
+
+function patient(answer) {
+  return Promise.race([answer, new Promise((_, refuse) => setTimeout(() => refuse(new Error("slow")), PATIENCE_MS))]);
+}
+
+async function trim(cache, most) {
+  const keys = await cache.keys();
+  for (const key of keys.slice(0, Math.max(0, keys.length - most))) await cache.delete(key);
+}
