@@ -5,7 +5,6 @@ It judges no other bundle and serves nothing. (Over 250 lines: one page from ima
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.bundle_writing import write_bundle
 from cloud_worker.models.card import (
     BundleCard,
-    Metric,
     OutOfDistribution,
     Preprocessing,
     Recipe,
@@ -29,28 +27,34 @@ from cloud_worker.models.card import (
 from cloud_worker.models.export import rounded_copy, weights_of
 from cloud_worker.models.registry import architecture
 from cloud_worker.ood import fit_ood, percentile_table
-from training import baseline
-from training.batches import Lesson, hide_corner, pictures
+from training.batches import Lesson, pictures
 from training.calibrate import fit_temperature, fit_thresholds
+from training.card_facts import (
+    figures,
+    grouping_words,
+    image_labels,
+    seeds_of,
+    settings_of,
+    warnings_of,
+)
 from training.checkpoints import CHECKPOINT_FILE
 from training.compute import use_cores
 from training.data import Sample
 from training.gan import sample_sheet, train_gan, write_sheet
 from training.images import CELL_TYPES, ImageSet, KeptOf, load_cells, load_images
 from training.initial_weights import initial_weights
-from training.metrics import Numbers, softmax
+from training.metrics import softmax
 from training.recipe import Augmentation, Stage, TrainingRecipe
 from training.record import (
     GENERATOR_FILE,
     SHEET_FILE,
     Predicted,
     training_folder,
+    write_figures,
     write_history,
     write_predictions,
     write_split,
 )
-from training.regimes import HONEST
-from training.report import image_metrics
 from training.seen import seen_tensors
 from training.segmenting import make_servable, segmenter
 from training.split import Parts, describe
@@ -229,9 +233,15 @@ def _write(
         root=root,
     )
     probabilities = softmax(answered.logits, temperature.temperature)
-    by_colour = baseline.answer_by_colour(
-        _colours(train, preprocessing), train.labels, _colours(test, preprocessing)
+    measured = figures(
+        recipe,
+        parts,
+        test=test,
+        p=probabilities,
+        train=train,
+        preprocessing=preprocessing,
     )
+    write_figures(training_folder(out), measured)
     card = BundleCard(
         architecture=recipe.architecture,
         task=recipe.task,
@@ -252,12 +262,12 @@ def _write(
         recipe=Recipe(
             name=recipe.name,
             command=command,
-            seeds={"training": recipe.seed, "split": recipe.split.seed, **_data_seed(recipe)},
-            settings=_settings(recipe, trained),
+            seeds=seeds_of(recipe),
+            settings=settings_of(recipe, trained),
             initial_weights=started_from,
         ),
-        metrics=_figures(recipe, parts, test, probabilities, by_colour),
-        limits_of_use=(*_warnings(recipe), *recipe.limits_of_use),
+        metrics=measured,
+        limits_of_use=(*warnings_of(recipe), *recipe.limits_of_use),
     )
     if not make_servable(network, inputs, recipe.segmentation, preprocessing):
         return None
@@ -291,37 +301,6 @@ def pooled(values: NDArray[np.floating], images: ImageSet) -> NDArray[np.float64
     return total
 
 
-def image_labels(images: ImageSet) -> Numbers:
-    """The class number of each image."""
-    _, first = np.unique(images.image, return_index=True)
-    return images.labels[first]
-
-
-def _figures(
-    recipe: TrainingRecipe,
-    parts: Parts,
-    test: ImageSet,
-    p: NDArray[np.float64],
-    by_colour: Numbers,
-) -> tuple[Metric, ...]:
-    """The card's metrics on the test part, with the mean-RGB baseline beside them."""
-    # The first words name the groups; the card's training data has the whole sentence.
-    split = f"test part, by {re.split('[:;]', grouping_words(recipe))[0]}"
-    keys = [kind.key for kind in recipe.classes]
-    groups = np.unique([sample.group for sample in parts.test], return_inverse=True)[1]
-    labels = image_labels(test)
-    found = image_metrics(labels, p.argmax(axis=1), groups, keys, split)
-    colour = image_metrics(test.labels, by_colour, groups[test.image], keys, split)[0]
-    method = "support vector machine on mean R, G, B alone; bootstrap over groups"
-    name = "mean_rgb_balanced_accuracy"
-    return (*found, colour.model_copy(update={"name": name, "method": method}))
-
-
-def _colours(images: ImageSet, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    hidden = np.stack([hide_corner(tile[..., :3], preprocessing) for tile in images.tiles])
-    return baseline.mean_colours(hidden)
-
-
 def _evenly(images: ImageSet, most: int) -> ImageSet:
     step = max(1, -(-len(images.labels) // most))
     return ImageSet(
@@ -350,69 +329,3 @@ def _with_colours(preprocessing: Preprocessing, tiles: NDArray[np.uint8]) -> Pre
     some = tiles[:: max(1, len(tiles) // 300), ..., :3].reshape(-1, 3) / 255.0
     mean, std = (tuple(round(float(v), 4) for v in s) for s in (some.mean(0), some.std(0)))
     return preprocessing.model_copy(update={"mean": mean, "std": std})
-
-
-def grouping_words(recipe: TrainingRecipe) -> str:
-    """By what the parts were kept apart, or that they were not."""
-    split = recipe.split
-    if split.regime == "by_group":
-        return recipe.data.grouped_by
-    if split.regime == "contiguous_fifths":
-        return (
-            f"fifth {split.fifth} of the file order per class; groups kept whole: "
-            f"{recipe.data.grouped_by}"
-        )
-    enlarged = " after augmentation" if recipe.paper_split.enlarge else ""
-    how = f"image, as the paper does{enlarged}" if split.regime == "paper" else "image"
-    return f"{how}; NOT by group: the test part holds siblings of training images"
-
-
-def _warnings(recipe: TrainingRecipe) -> list[str]:
-    """What a reader must know before anything else."""
-    said = []
-    if recipe.reduced:
-        said.append(
-            "Reduced run: fewer images, epochs and pixels than its recipe. It shows that the recipe "
-            "works; its figures are not the recipe's."
-        )
-    if recipe.split.regime not in HONEST:
-        said.append("Split by image: near-duplicates of training images are tested on.")
-    return said
-
-
-def _settings(recipe: TrainingRecipe, trained: Trained) -> dict[str, str | int | float | bool]:
-    """The recipe's stages and augmentation as flat values, for the card."""
-    flat: dict[str, str | int | float | bool] = {
-        "split.calibration": recipe.split.calibration,
-        "split.test": recipe.split.test,
-        "split.validation": recipe.split.validation,
-        "split.regime": recipe.split.regime,
-        "reduced": recipe.reduced,
-        "compute": trained.compute,
-    }
-    if recipe.split.regime == "contiguous_fifths":
-        flat["split.fifth"] = recipe.split.fifth
-    if recipe.data.aliases:
-        pairs = [f"{label}={name}" for label, name in recipe.data.aliases.items()]
-        flat["data.aliases"] = "\n".join(pairs)
-    if recipe.data.ignored_labels:
-        flat["data.ignored_labels"] = "\n".join(recipe.data.ignored_labels)
-    if recipe.most_images is not None:
-        flat["most_images"] = recipe.most_images
-    for done in trained.history:
-        flat[f"stage.{done.name}.epochs_done"] = len(done.epochs)
-        if done.best_epoch is not None:
-            flat[f"stage.{done.name}.best_epoch"] = done.best_epoch
-    if recipe.data.um_per_px is not None:
-        flat["data.um_per_px"] = recipe.data.um_per_px
-    for stage in recipe.stages:
-        for key, value in stage.model_dump(exclude={"name"}, exclude_none=True).items():
-            flat[f"stage.{stage.name}.{key}"] = value
-    for key, value in recipe.augmentation.model_dump().items():
-        flat[f"augmentation.{key}"] = value if not isinstance(value, tuple) else str(value)
-    return flat
-
-
-def _data_seed(recipe: TrainingRecipe) -> dict[str, int]:
-    simulated = recipe.data.simulated
-    return {"simulator": simulated.seed} if simulated else {}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_worker.models.card import Metric
 from training.data import Sample
 from training.history import StageHistory
 from training.metrics import Numbers
@@ -24,6 +25,7 @@ from training.regimes import HONEST, overlap
 from training.split import Parts
 
 HISTORY_FILE, SPLIT_FILE, PREDICTIONS_FILE = "history.json", "split.json", "predictions.npz"
+FIGURES_FILE = "figures.json"
 MANIFEST_FILE = "manifest.csv"
 SHEET_FILE, GENERATOR_FILE = "generated.png", "generator.safetensors"
 
@@ -105,6 +107,11 @@ def write_predictions(
         }
         np.savez_compressed(out, **arrays)
     partial.replace(folder / PREDICTIONS_FILE)
+
+
+def write_figures(folder: Path, figures: Sequence[Metric]) -> None:
+    """The figures on the test part that a card holds, baselines included: a card may not be made."""
+    _write_json(folder / FIGURES_FILE, {"figures": [one.model_dump() for one in figures]})
 
 
 def _arrays(part: Predicted, prefix: str, root: Path) -> dict[str, NDArray[Any]]:
