@@ -1,12 +1,15 @@
 """A worker dies, is stopped or freezes while it has an image: how long until images are completed elsewhere.
 
-It is struck right after its claim. Two clocks run from the strike: to the next image that is
-completed on another worker, and to the completion of the image that it had.
+It is struck right after its claim. Two clocks run from the strike: to the next image that another
+worker has completed (every byte there, the digest matched, archived: it says Stored), and to the same
+of the image that it had. How long an image takes that nobody disturbs, on this machine in the same
+minutes, stands beside them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +17,9 @@ from typing import Final
 
 from benchmarks.recovery.ear import Heard
 from benchmarks.recovery.figures import Figure
-from benchmarks.recovery.ground import Ground, full_diagnosis
+from benchmarks.recovery.ground import Ground
 from service_runtime.boot import monotonic_s
-from wire_protocol.messages import Claim, Offer
+from wire_protocol.messages import Claim, Offer, Stored
 
 #: Between two images of all devices together.
 _EVERY_S: Final = 0.3
@@ -48,6 +51,7 @@ class _Took:
 async def measure_deaths(ground: Ground, repeats: dict[Strike, int]) -> list[Figure]:
     """Two figures for each way to die."""
     figures = []
+    since_s = monotonic_s()
     feeding = asyncio.create_task(_feed(ground))
     try:
         for strike, times in repeats.items():
@@ -69,7 +73,7 @@ async def measure_deaths(ground: Ground, repeats: dict[Strike, int]) -> list[Fig
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
     ground.check()
-    return figures
+    return [undisturbed(ground, since_s), *figures]
 
 
 async def _feed(ground: Ground) -> None:
@@ -90,12 +94,11 @@ async def _strike(ground: Ground, strike: Strike, number: int) -> _Took:
     worker = claim.said.worker
 
     def elsewhere(heard: Heard) -> bool:
-        found = full_diagnosis(heard)
-        return found is not None and found.worker != worker
+        said = heard.said
+        return isinstance(said, Stored) and _claimed_by(ground, said.attempt) not in ("", worker)
 
     def same(heard: Heard) -> bool:
-        found = full_diagnosis(heard)
-        return found is not None and found.image_id == image_id
+        return isinstance(heard.said, Stored) and heard.said.image_id == image_id
 
     following = await ear.first("an image on another worker", struck_s, elsewhere, _DONE_S)
     again = await ear.first("the image that it had", struck_s, same, _DONE_S)
@@ -122,6 +125,32 @@ def _claims(victim: str) -> Callable[[Heard], bool]:
         return isinstance(said, Claim) and said.worker.rpartition("-")[0] == victim
 
     return is_it
+
+
+def _claimed_by(ground: Ground, attempt: int) -> str:
+    for heard in reversed(ground.ear.heard):
+        if isinstance(heard.said, Claim) and heard.said.attempt == attempt:
+            return heard.said.worker
+    return ""
+
+
+def undisturbed(ground: Ground, since_s: float) -> Figure:
+    """From offer to Stored, of the images that needed one offer: what this machine takes for it."""
+    offers: dict[int, tuple[str, float]] = {}
+    times: Counter[str] = Counter()
+    took = []
+    for heard in ground.ear.since(since_s, lambda _: True):
+        match heard.said:
+            case Offer(attempt=attempt, manifest=manifest):
+                offers[attempt] = (manifest.image_id, heard.at_s)
+                times[manifest.image_id] += 1
+            case Stored(attempt=attempt):
+                image_id, at_s = offers.pop(attempt, ("", 0.0))
+                if times[image_id] == 1:
+                    took.append(heard.at_s - at_s)
+            case _:
+                pass
+    return Figure("for comparison: an image that nobody disturbs", tuple(took))
 
 
 def _image_of(ground: Ground, claim: Heard) -> str:

@@ -30,7 +30,10 @@ from hemowire.chaos.history import (
     RecordedImage,
     RecordsRead,
 )
+from wire_protocol.json_messages import Reason
 
+#: What the names of files begin with that were made to kill decoders.
+DEADLY = "deadly-"
 _DIAGNOSED, _REJECTED = "diagnosed", "rejected"
 _E = TypeVar("_E")
 
@@ -42,6 +45,7 @@ class Wrong(StrEnum):
     DOUBLED = "doubled"
     ALTERED = "altered"
     SILENT = "silently rejected"
+    NEEDLESS = "rejected without a cause"
     DROPPED = "dropped"
     HELD = "not recorded in time"
     CRASHED = "a program ended by itself"
@@ -101,6 +105,7 @@ def check(events: Iterable[Event]) -> Verdict:
         *_set_aside(history, outboxes, records, aside),
         *_archived(history, records),
         *_seen(history, records),
+        *_caused(history, outboxes),
         *_reconciled(history, copied),
         *(
             Problem(Wrong.CRASHED, f"{e.program} ended by itself with {e.code} at {e.at_s:.1f} s")
@@ -290,6 +295,27 @@ def _seen(history: Sequence[Event], records: Sequence[RecordedImage]) -> Iterabl
             yield Problem(
                 Wrong.SILENT, f"{name} is rejected without a reason that anybody can read"
             )
+
+
+def _caused(history: Sequence[Event], outboxes: Sequence[OutboxRead]) -> Iterable[Problem]:
+    """An image that the run left alone is not rejected as damaged, or as one that kills programs."""
+    rotten = {fault.image_id for fault in _of(history, Fault)}
+    deadly = {
+        image.image_id
+        for outbox in outboxes
+        for image in outbox.images
+        if image.source.startswith(DEADLY)
+    }
+    causes: dict[str, Collection[str]] = {
+        Reason.DAMAGED_ON_DEVICE: rotten,
+        Reason.CRASHES_DECODER: deadly,
+        Reason.INFERENCE_FAILED: (),
+    }
+    for read in _of(history, OperatorRead):
+        for image in read.images:
+            if image.image_id not in causes.get(image.reason, (image.image_id,)):
+                name = f"{image.device} image {image.image_id[-6:]}"
+                yield Problem(Wrong.NEEDLESS, f"{name} is rejected as {image.reason}")
 
 
 def _reconciled(history: Sequence[Event], copied: Collection[str]) -> Iterable[Problem]:

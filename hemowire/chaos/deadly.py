@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from hemowire.chaos.checker import DEADLY
 from hemowire.chaos.pictures import Look, Picture
 
 #: How such a death looks to whoever started the program.
@@ -50,7 +51,7 @@ def make_deadly(picture: Picture, folder: Path) -> Picture:
     """Puts it on the list of the run in `folder`."""
     with _place(folder).joinpath(_LIST).open("a", encoding="ascii") as deadly:
         deadly.write(hashlib.sha256(picture.content).hexdigest() + "\n")
-    return Picture(f"deadly-{picture.name}", Look.DEADLY, picture.content)
+    return Picture(f"{DEADLY}{picture.name}", Look.DEADLY, picture.content)
 
 
 def write_decoder(folder: Path) -> dict[str, str]:

@@ -79,6 +79,8 @@ class Fault(_Event):
     fault: str
     target: str
     detail: str = ""
+    #: The image that it damaged.
+    image_id: str = ""
 
 
 class Ended(_Event):

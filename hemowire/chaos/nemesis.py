@@ -73,11 +73,13 @@ class Nemesis:
         async with self._locks[planned.target]:
             self._write(planned, Kind.INVOKE, f"{planned.lasts_s:g} s")
             try:
-                detail = await self._strike(planned)
+                if planned.kind is FaultKind.ROT:
+                    image_id = await self._blows.rot(planned.target, self._random)
+                    self._write(planned, Kind.OK, "" if image_id else "none waited", image_id)
+                else:
+                    self._write(planned, Kind.OK, await self._strike(planned))
             except (OSError, sqlite3.Error) as error:
                 self._write(planned, Kind.FAIL, f"{type(error).__name__}: {error}")
-            else:
-                self._write(planned, Kind.OK, detail)
             self.done += 1
         if self.done % _BACKUP_EVERY == 0:
             await self.back_up()
@@ -136,9 +138,6 @@ class Nemesis:
                 return await blows.second_on_outbox(target)
             case FaultKind.BACKUP:
                 await blows.restore()
-            case FaultKind.ROT:
-                image_id = await blows.rot(target, self._random)
-                return f"image {image_id[-6:]}" if image_id else "no image waited"
             case FaultKind.REFLASH:
                 async with self._locks.setdefault(RECORDS, asyncio.Lock()):
                     is_done = await blows.reflash(target)
@@ -185,7 +184,7 @@ class Nemesis:
             drawn = await asyncio.to_thread(lambda: list(islice(fields, count)))
         return [replace(picture, name=f"extra-{picture.name}") for picture in drawn]
 
-    def _write(self, planned: PlannedFault, kind: Kind, detail: str) -> None:
+    def _write(self, planned: PlannedFault, kind: Kind, detail: str, image_id: str = "") -> None:
         self._history.add(
             Fault(
                 kind=kind,
@@ -193,6 +192,7 @@ class Nemesis:
                 fault=planned.words,
                 target=planned.target,
                 detail=detail,
+                image_id=image_id,
             )
         )
 

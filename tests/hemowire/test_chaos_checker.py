@@ -229,6 +229,14 @@ MUTANTS: dict[str, tuple[Wrong, Mutant]] = {
         Wrong.SILENT,
         _listed(lambda image: image.model_copy(update={"outcome": "diagnosed"})),
     ),
+    "an image rejected as damaged that no fault damaged": (
+        Wrong.NEEDLESS,
+        _listed(lambda image: image.model_copy(update={"reason": "damaged_on_device"})),
+    ),
+    "an image rejected as a killer that was none": (
+        Wrong.NEEDLESS,
+        _listed(lambda image: image.model_copy(update={"reason": "crashes_decoder"})),
+    ),
     "a program that ended by itself": (Wrong.CRASHED, _with(Ended(program="worker-1", code=1))),
     "a reconcile that finds a gap": (
         Wrong.UNRECONCILED,
