@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.links.profile import Direction, LinkProfile
+from benchmarks.links.proxy import ProxyLink
 from benchmarks.recovery.ear import Heard
 from benchmarks.recovery.ground import Ground
 from broker_config.local import OPERATOR
@@ -87,7 +88,9 @@ async def measure_drain(ground: Ground, images: int, new_urgent: int) -> Drained
     await plant.programs.stop(name)
     first_seq = max(_rows(plant.outbox(device)).values(), key=lambda row: row.seq).seq + 1
     await asyncio.to_thread(_fill, ground, plant.outbox(device), images)
-    await asyncio.to_thread(plant.links[device].reshape, LINK)
+    link = plant.links[device]
+    assert isinstance(link, ProxyLink)
+    await asyncio.to_thread(link.reshape, LINK)
     since_s = monotonic_s()
     await plant.programs.start_command(name, program.command, program.environment)
 
