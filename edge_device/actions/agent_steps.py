@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from edge_device.actions import arguments
 from edge_device.actions.instruments import ActionFailedError, Instruments
@@ -14,7 +14,7 @@ from edge_device.cases.ledger import list_cases
 from edge_device.orders import Order
 from edge_device.outbox import desk
 from edge_device.overrides import Overrides, save_overrides
-from wire_protocol.manifest import Priority
+from wire_protocol.manifest import UNFILED, Priority
 
 # --- pictures --------------------------------------------------------------------------------
 
@@ -89,6 +89,32 @@ async def move_field(on: Instruments, wanted: arguments.MoveField, operator: str
     before = await on.cases.move_field(wanted.image_id, wanted.case_id, operator)
     row = await on.outbox.changed(wanted.image_id)
     return {"image_id": row.image_id, "from_case": before, "case_id": row.case_id}
+
+
+_RETAKE_WORDS: Final = {
+    "focus": "out of focus",
+    "exposure": "too dark or too bright",
+    "stain": "stain",
+    "more_fields": "more fields needed",
+    "other_area": "another area of the smear needed",
+}
+
+
+async def retake(on: Instruments, wanted: arguments.Retake, operator: str) -> dict[str, Any]:
+    """Tells the person at the microscope to take a slide again; only a hand can put it back."""
+    case = on.cases.current
+    is_open = case is not None and case.case_id == wanted.case_id
+    named = wanted.case_id if wanted.case_id != UNFILED else "an unfiled field"
+    todo = "The case is open: capture." if is_open else "Put the slide back and open its case."
+    reason = _RETAKE_WORDS[wanted.reason]
+    on.cases.tell(f"Retake asked by {operator} for {named}: {reason}. {todo}")
+    await on.audit("retake", operator, case_id=wanted.case_id, reason=wanted.reason)
+    where = "its case is open" if is_open else "its case is not open: the slide has to be put back"
+    return {
+        "case_id": wanted.case_id,
+        "is_open": is_open,
+        "words": f"shown at the microscope; {where}.",
+    }
 
 
 async def case_list(on: Instruments, wanted: arguments.CaseList, _operator: str) -> dict[str, Any]:

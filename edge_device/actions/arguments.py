@@ -60,6 +60,13 @@ class MoveField(Arguments):
     case_id: str = Field(min_length=1, max_length=64)
 
 
+class Retake(Arguments):
+    """A slide that a reader wants to see again, and why; a closed list, free text would name people."""
+
+    case_id: str = Field(min_length=1, max_length=64)
+    reason: Literal["focus", "exposure", "stain", "more_fields", "other_area"]
+
+
 class SendAnyway(Arguments):
     """A picture that the gate refused."""
 

@@ -50,6 +50,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "open_case": Action(arguments.OpenCase, steps.open_case, is_audited=True),
     "close_case": Action(arguments.Nothing, steps.close_case, is_audited=True),
     "move_field": Action(arguments.MoveField, steps.move_field, is_audited=True),
+    "retake": Action(arguments.Retake, steps.retake, is_audited=True),
     "case_list": Action(arguments.CaseList, steps.case_list),
     "send_anyway": Action(arguments.SendAnyway, steps.send_anyway, is_audited=True),
     "outbox_list": Action(arguments.OutboxList, steps.outbox_list),

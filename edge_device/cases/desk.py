@@ -88,6 +88,11 @@ class CaseDesk:
         """The open case."""
         return self._book.current
 
+    def tell(self, text: str) -> None:
+        """Something that the person at the microscope should know, until the next case opens."""
+        self._say(text)
+        self._changed()
+
     @property
     def deadline(self) -> float | None:
         """When the open case closes by itself, on the monotonic clock."""

@@ -199,6 +199,24 @@ async def test_the_report_tells_of_the_whole_device(
         assert report["software"]
 
 
+@in_loop
+async def test_a_retake_is_told_to_the_person_at_the_microscope(
+    broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings
+) -> None:
+    async with lab(broker, tmp_path, edge_settings) as here:
+        wish = {"case_id": "C7F3K2", "reason": "focus", "operator": "kim"}
+        away = await here.ask("retake", **wish)
+        assert away.ok and not away.result["is_open"]
+        assert "the slide has to be put back" in away.result["words"]
+        assert (await here.ask("open_case", case_id="C7F3K2", operator="lab")).ok
+        there = await here.ask("retake", **wish)
+        assert there.ok and there.result["is_open"]
+        nobody = await here.ask("retake", case_id="C7F3K2", reason="focus")
+        assert not nobody.ok and "operator" in nobody.error
+        other = await here.ask("retake", case_id="C7F3K2", reason="his name is Joe", operator="kim")
+        assert not other.ok and "reason" in other.error
+
+
 def test_every_action_has_limits_for_its_arguments() -> None:
     for name, action in ACTIONS.items():
         assert action.arguments.model_config.get("extra") == "forbid", name

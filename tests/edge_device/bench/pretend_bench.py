@@ -36,8 +36,8 @@ from edge_device.bench.state import (
     VersionsShown,
 )
 from edge_device.simulator import draw_slide, render_field
-from tests.edge_device.bench.bench_for_tests import BenchForTests, served
 from tests.chromium import chromium
+from tests.edge_device.bench.bench_for_tests import BenchForTests, served
 from wire_protocol.json_messages import Reason
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority

@@ -14,8 +14,8 @@ import pytest
 from edge_device.bench.local_client import LocalAnswer
 from edge_device.bench.settings import BenchSettings
 from edge_device.bench.state import BenchState, CaseShown, LinkShown
-from tests.edge_device.bench.bench_for_tests import BenchForTests, served
 from tests.chromium import Browser, chromium
+from tests.edge_device.bench.bench_for_tests import BenchForTests, served
 from tests.edge_device.bench.pretend_bench import (
     capture,
     image_id,
