@@ -96,14 +96,16 @@ class Thresholds(CardPart):
 
 
 class OutOfDistribution(CardPart):
-    """How far from the training images counts as foreign; ood.py computes the distance.
+    """How far from the training images counts as foreign; foreignness/ computes the distance.
 
-    Tensors in weights.safetensors (C feature channels, D dims, K centres): `ood.centres` K,C;
-    `ood.basis` D,C (orthonormal rows); `ood.variances` D; `ood.residual_variance` 1.
+    Tensors in weights.safetensors (C feature channels, D dims) differ by kind; those of `mahalanobis`
+    with K centres: `ood.centres` K,C; `ood.basis` D,C (orthonormal rows); `ood.variances` D;
+    `ood.residual_variance` 1.
     """
 
-    kind: Literal["mahalanobis"] = "mahalanobis"
-    dims: int = Field(ge=1)
+    kind: Literal["mahalanobis", "neighbours", "vim", "energy", "patches", "joint"] = "mahalanobis"
+    dims: int = Field(ge=0)
+    """Principal directions that the score uses; 0 where it uses none."""
     tensors: tuple[str, ...] = (
         "ood.centres",
         "ood.basis",
