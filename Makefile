@@ -6,6 +6,8 @@
 #   make test-all                              the same with the thorough, slow tests
 #   make test-compose                          compose.yaml on a container engine, then all removed
 #   make chaos                                 1,000 images through 200 faults, in under 20 minutes
+#   make tables                                every model of the papers trained and judged: docs/models
+#   make tables ARGS="--reduced"               ... small enough for two cores, and said so
 #   make lint                                  linters, types and import rules only
 
 ARGS ?=
@@ -14,13 +16,16 @@ CHAOS_ARGS ?= --images 1000 --faults 200 --every 3.6 --longest 12 --devices 4 --
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
 
-.PHONY: demo chaos test test-all test-compose lint setup-demo setup-test
+.PHONY: demo chaos tables test test-all test-compose lint setup-demo setup-test
 
 demo: setup-demo
 	@$(BIN)/hemowire demo $(ARGS)
 
 chaos: setup-demo
 	@$(BIN)/hemowire chaos $(CHAOS_ARGS)
+
+tables: setup-test
+	$(BIN)/python -m training.tables $(ARGS)
 
 test: setup-test lint
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)

@@ -78,13 +78,14 @@ def make_bundle(
     *,
     command: str,
     resume: bool = False,
+    record_only: bool = False,
     tell: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Bundle | None:
     """Train, calibrate, measure on the test part and write the bundle.
 
-    None for a network whose segmented picture cannot be made where it is served: all but the bundle is
-    left beside it.
+    None where all but the bundle is written: because only the record is asked for, or for a network
+    whose segmented picture cannot be made where it is served.
     """
     use_cores()
     names = [kind.name for kind in recipe.classes]
@@ -142,7 +143,7 @@ def make_bundle(
             watched=watched,
             images=images,
         )
-    write_history(folder, recipe, trained.history, trained.compute)
+    write_history(folder, recipe, trained.history, trained.compute, initial.said)
     # What is measured is what is stored: half-precision weights.
     network = rounded_copy(trained.network, weights_of(trained.network, half=True))
     say("reading the calibration and test images")
@@ -160,6 +161,7 @@ def make_bundle(
         started_from=initial.said,
         trained=trained,
         root=root,
+        record_only=record_only,
     )
 
 
@@ -202,6 +204,7 @@ def _write(
     started_from: str,
     trained: Trained,
     root: Path,
+    record_only: bool,
 ) -> Bundle | None:
     train, calibration, test = sets
     inputs = architecture(recipe.architecture).inputs
@@ -269,7 +272,7 @@ def _write(
         metrics=measured,
         limits_of_use=(*warnings_of(recipe), *recipe.limits_of_use),
     )
-    if not make_servable(network, inputs, recipe.segmentation, preprocessing):
+    if record_only or not make_servable(network, inputs, recipe.segmentation, preprocessing):
         return None
     return write_bundle(out, network, card, ood_tensors=ood.tensors(), seen=seen_tensors(parts))
 

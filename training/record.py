@@ -25,7 +25,7 @@ from training.regimes import HONEST, overlap
 from training.split import Parts
 
 HISTORY_FILE, SPLIT_FILE, PREDICTIONS_FILE = "history.json", "split.json", "predictions.npz"
-FIGURES_FILE = "figures.json"
+FIGURES_FILE, RUN_FILE = "figures.json", "run.json"
 MANIFEST_FILE = "manifest.csv"
 SHEET_FILE, GENERATOR_FILE = "generated.png", "generator.safetensors"
 
@@ -69,7 +69,11 @@ def write_split(folder: Path, recipe: TrainingRecipe, parts: Parts, root: Path) 
 
 
 def write_history(
-    folder: Path, recipe: TrainingRecipe, history: Sequence[StageHistory], compute: str
+    folder: Path,
+    recipe: TrainingRecipe,
+    history: Sequence[StageHistory],
+    compute: str,
+    started_from: str,
 ) -> None:
     """Every epoch of every stage, with the seeds and the machine."""
     told = {
@@ -80,6 +84,7 @@ def write_history(
         "regime": recipe.split.regime,
         "reduced": recipe.reduced,
         "compute": compute,
+        "initial_weights": started_from,
         "seeds": {"training": recipe.seed, "split": recipe.split.seed},
         "stages": [stage.plain() for stage in history],
     }
@@ -112,6 +117,21 @@ def write_predictions(
 def write_figures(folder: Path, figures: Sequence[Metric]) -> None:
     """The figures on the test part that a card holds, baselines included: a card may not be made."""
     _write_json(folder / FIGURES_FILE, {"figures": [one.model_dump() for one in figures]})
+
+
+def write_run(
+    folder: Path, recipe: TrainingRecipe, command: str, *, seconds: float, cpu_s: float
+) -> None:
+    """What a table says of how a record was made."""
+    told = {
+        "command": command,
+        "segmentation": recipe.segmentation,
+        "input_px": recipe.input.height_px,
+        "most_images": recipe.most_images,
+        "seconds": round(seconds),
+        "cpu_seconds": round(cpu_s),
+    }
+    _write_json(folder / RUN_FILE, told)
 
 
 def _arrays(part: Predicted, prefix: str, root: Path) -> dict[str, NDArray[Any]]:

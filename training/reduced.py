@@ -8,15 +8,15 @@ from __future__ import annotations
 from cloud_worker.models.registry import architecture
 from training.recipe import Stage, TrainingRecipe
 
-MOST_IMAGES = 90
+MOST_IMAGES = 60
 """Per class."""
 MOST_EPOCHS = 6
 MOST_GAN_EPOCHS = 40
 """An epoch of 28 px costs a second."""
-MOST_COPIES = 4.0
+MOST_COPIES = 3.0
 """Images that a paper's augmentation may make of one before its split."""
-LARGEST_SIDE_PX = 96
-MOST_SLIDES, MOST_FIELDS = 30, 3
+LARGEST_SIDE_PX = 64
+MOST_SLIDES, MOST_FIELDS = 20, 3
 
 
 def reduced(recipe: TrainingRecipe) -> TrainingRecipe:

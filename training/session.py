@@ -39,9 +39,18 @@ SIMULATED = "simulated"
 
 
 def train(
-    recipe: TrainingRecipe, data: str, out: Path, *, command: str, resume: bool = False
+    recipe: TrainingRecipe,
+    data: str,
+    out: Path,
+    *,
+    command: str,
+    resume: bool = False,
+    record_only: bool = False,
 ) -> Bundle | None:
-    """Train by the recipe with progress on the terminal, and print the card's figures."""
+    """Train by the recipe with progress on the terminal, and print the card's figures.
+
+    `record_only` leaves out the bundle itself: for tables, which read what lies beside it.
+    """
     check_network(recipe)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), _Rate(), TimeRemainingColumn())
@@ -82,13 +91,13 @@ def train(
             out,
             command=command,
             resume=resume,
+            record_only=record_only,
             tell=_Reporter(bars, console).tell,
             say=console.print,
         )
     if bundle is None:
-        console.print(
-            f"no bundle: white cells are not found where a network is served; see {training_folder(out)}"
-        )
+        why = "not asked for" if record_only else "white cells are not found where one is served"
+        console.print(f"no bundle ({why}); the record is in {training_folder(out)}")
         return None
     console.print(metrics_table(bundle.card.metrics))
     console.print(f"bundle {bundle.name} in {out}. {RESEARCH_USE_ONLY}")

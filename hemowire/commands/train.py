@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the weights start: a file, 'imagenet' (by torchvision; random without a "
         "network) or 'random' (default: the recipe's)",
     )
+    parser.add_argument(
+        "--segmentation",
+        choices=("authors", "cells"),
+        help="of a fusion: the authors' colour thresholds, or white cells (trained, but not servable)",
+    )
     parser.add_argument("--epochs", type=int, help="epochs of the recipe's last stage")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch")
 
@@ -71,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
             recipe = recipe.model_copy(update={"architecture": architecture(args.arch).name})
         if args.weights:
             recipe = recipe.model_copy(update={"initial_weights": args.weights})
+        if args.segmentation:
+            recipe = recipe.model_copy(update={"segmentation": args.segmentation})
         if args.epochs is not None:
             if args.epochs < 1:
                 raise RecipeError(f"--epochs {args.epochs}: at least 1")
@@ -102,5 +109,6 @@ def _command(args: argparse.Namespace) -> str:
     words += ["--fifth", str(args.fifth)] if args.fifth else []
     words += ["--reduced"] if args.reduced else []
     words += ["--weights", Path(args.weights).name] if args.weights else []
+    words += ["--segmentation", args.segmentation] if args.segmentation else []
     words += ["--epochs", str(args.epochs)] if args.epochs else []
     return shlex.join(words)

@@ -1,0 +1,87 @@
+"""One command from images to the pages of docs/models, stopped and gone on with; small, and said so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.table_pages import NEVER_SEEN
+from training.tables import experiments, main
+
+pytestmark = pytest.mark.timeout(180)
+"""A training of 28 px takes 10 s on two free cores; other work may share them."""
+RUN = "karar3-acgan.ball4.by_group"
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def four_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ball4")
+    for number, label in enumerate(("Benign", "Early", "Pre", "Pro")):
+        (root / label).mkdir()
+        for image in range(14):
+            rng = np.random.default_rng(100 * number + image)
+            small = rng.integers(0, 90, (16, 16, 3)) + 40 * number
+            pixels = cv2.resize(small.astype(np.uint8), (224, 224), interpolation=cv2.INTER_CUBIC)
+            assert cv2.imwrite(str(root / label / f"{image}.png"), pixels)
+    return root
+
+
+def test_a_run_leaves_a_row_with_its_command_and_is_not_made_twice(
+    four_classes: Path, tmp_path: Path
+) -> None:
+    words = ["--reduced", "--ball4", str(four_classes), "--only", RUN]
+    words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "models")]
+    assert main(words) == 0
+    page = (tmp_path / "models" / "karar2022.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| AC-GAN")]
+    assert "| ball4 | by group | " in row
+    assert "| none |" in row
+    assert "--recipe karar3-acgan --on ball4" in page
+    assert NEVER_SEEN in page
+    assert "Reduced run" in page
+    assert "reproduce" not in page.lower()
+    assert str(four_classes) not in page
+    assert "`karar2-acgan.simulated2.paper`" in page  # named as not run yet
+
+    folder = tmp_path / "work" / "reduced" / f"{RUN}.training"
+    split = json.loads((folder / "split.json").read_text())
+    assert split["honest"]
+    assert split["overlap"] == {"groups": 0, "files": 0, "test_images_with_sibling": 0}
+    sheet = cv2.imread(str(folder / "generated.png"))
+    assert sheet is not None
+    assert sheet.shape == (4 * 112, 12 * 112, 3)
+    with np.load(folder / "predictions.npz") as told:
+        assert told["logits"].shape == (split["parts"]["test"]["images"], 4)
+        assert sorted(told["ids"]) == sorted(split["parts"]["test"]["sha256"])
+    assert not (folder / "checkpoint.pt").exists()
+
+    before = (folder / "history.json").stat().st_mtime_ns
+    assert main(words) == 0
+    assert (folder / "history.json").stat().st_mtime_ns == before
+
+
+def test_without_the_four_class_set_it_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEMOWIRE_REAL_DATA", raising=False)
+    words = ["--only", RUN, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "models")]
+    assert main(words) == 1
+    assert f"{RUN}: needs the four-class set" in capsys.readouterr().err
+
+
+def test_every_experiment_has_a_name_of_its_own_and_a_recipe_that_fits() -> None:
+    runs = experiments()
+    assert len({run.name for run in runs}) == len(runs)
+    for run in runs:
+        recipe = run.made(small=True)
+        assert recipe.reduced
+        assert run.command(small=True).endswith("--reduced --out BUNDLE")
