@@ -151,8 +151,8 @@ fifteen of them urgent, and {len(found.new_urgent_s)} new urgent captures meanwh
 ({found.limit_s:.1f} s) | 1.10 x |
 | places out of order (urgent first, then oldest), at most | {found.most_out_of_place} | 2: so many \
 travel at once |
-| a new urgent capture was stored after, slowest | {slowest:.2f} s, {found.overtaken_by} others \
-before it | 2 others |
+| a new urgent capture was stored after, slowest | {slowest:.2f} s; {found.overtaken_by} that \
+were offered later came before it | 0 |
 """
 
 

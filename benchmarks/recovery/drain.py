@@ -30,7 +30,7 @@ from service_runtime.session_roles import observer_session
 from wire_protocol.image_header import read_header
 from wire_protocol.json_messages import Command
 from wire_protocol.manifest import ContentType, Priority
-from wire_protocol.messages import Claim, Stored
+from wire_protocol.messages import Claim, Offer, Stored
 from wire_protocol.topics import Kind, Topics
 
 LINK: Final = LinkProfile(
@@ -59,7 +59,8 @@ class Drained:
     #: How many places from its own an image that had waited was stored, at most: urgent first, then
     #: oldest first.
     most_out_of_place: int
-    #: New urgent captures: from the row in the outbox to Stored, and the images stored in between.
+    #: New urgent captures: from the row in the outbox to Stored, and the most images that were offered
+    #: after it and stored before it.
     new_urgent_s: tuple[float, ...]
     overtaken_by: int
 
@@ -69,7 +70,7 @@ class Drained:
         return (
             self.took_s > self.limit_s * SPEED_TARGET
             or self.most_out_of_place > AT_ONCE
-            or self.overtaken_by > AT_ONCE
+            or self.overtaken_by > 0
         )
 
 
@@ -108,9 +109,7 @@ async def measure_drain(ground: Ground, images: int, new_urgent: int) -> Drained
             image_id, kept_s = await _order(ground, operator, device)
             found = await ground.ear.first("a new urgent image", kept_s, _is_of(image_id), 60.0)
             waits.append(found.at_s - kept_s)
-            overtaken = max(
-                overtaken, sum(h.at_s < found.at_s for h in ground.ear.since(kept_s, stored))
-            )
+            overtaken = max(overtaken, _overtakers(ground, image_id, kept_s, found.at_s))
             await asyncio.sleep(1.0)
     deadline = monotonic_s() + _STORED_S
     while len(told := _once_each(ground.ear.since(since_s, stored))) < images + new_urgent:
@@ -202,6 +201,26 @@ async def _order(ground: Ground, operator: MqttSession, device: str) -> tuple[st
 
 def _is_of(image_id: str) -> Callable[[Heard], bool]:
     return lambda heard: isinstance(heard.said, Stored) and heard.said.image_id == image_id
+
+
+def _overtakers(ground: Ground, image_id: str, kept_s: float, until_s: float) -> int:
+    """Images that were offered after this one was kept, and stored before it was."""
+    later = {
+        h.said.manifest.image_id
+        for h in ground.ear.since(kept_s, lambda h: isinstance(h.said, Offer))
+        if isinstance(h.said, Offer)
+    }
+    stored = {
+        h.said.image_id
+        for h in ground.ear.since(kept_s, lambda h: isinstance(h.said, Stored))
+        if isinstance(h.said, Stored) and h.at_s < until_s
+    }
+    earlier = {
+        h.said.manifest.image_id
+        for h in ground.ear.heard
+        if isinstance(h.said, Offer) and h.at_s < kept_s
+    }
+    return len((later & stored) - earlier - {image_id})
 
 
 def _once_each(told: Sequence[Heard]) -> list[tuple[str, float]]:

@@ -19,7 +19,7 @@ from hemowire.chaos.blows import Blows
 from hemowire.chaos.deadly import make_deadly
 from hemowire.chaos.history import Fault, History, Kind
 from hemowire.chaos.pictures import Look, Picture, draw_pictures
-from hemowire.chaos.plant import Plant, device_of
+from hemowire.chaos.plant import Plant, device_of, edge_program
 from hemowire.chaos.schedule import RECORDS, FaultKind, PlannedFault
 from hemowire.chaos.workload import SET_ASIDE, Workload
 from service_runtime.boot import monotonic_s
@@ -172,7 +172,9 @@ class Nemesis:
                 self._workload.give_one(picture, copy)
             names = [picture.name for picture in pictures]
             seen = self._workload.seen
-            await _until(lambda: all(seen.outcome_of(copy, name) for name in names), _COPY_S)
+            done = await _until(lambda: all(seen.outcome_of(copy, name) for name in names), _COPY_S)
+            if done:  # somebody noticed and switched it off; else it stays
+                await self._plant.programs.stop(edge_program(copy))
             await asyncio.to_thread(self._blows.back_up)
         aside = sum(seen.outcome_of(copy, name) == SET_ASIDE for name in names)
         return f"{copy}: {len(names)} images, {aside} of them set aside by now"

@@ -137,13 +137,15 @@ class Wire:
         parsed = self._topics.parse(topic)
         if parsed is None:
             return
-        forged.add((topic, payload))
         name = {
             Kind.OFFER: edge_username(parsed.levels["device"]),
             Kind.INGEST: edge_username(parsed.levels["device"]),
             Kind.RECORDED: RECORDS,
         }.get(parsed.kind, WORKER)
-        self._sessions[name].send(topic, payload)
+        session = self._sessions.get(name)
+        if session is not None:  # none speaks for a copied card's device
+            forged.add((topic, payload))
+            session.send(topic, payload)
 
     async def _listen(self, name: str, session: MqttSession) -> None:
         async for event in session.events():

@@ -36,15 +36,15 @@ class Seen:
 
     @property
     def is_settled(self) -> bool:
-        """Every image that was given is in an outbox, and recorded to that outbox's knowledge.
+        """Every image that was given is in an outbox, and recorded to an outbox's knowledge.
 
-        Or set aside: then two devices gave it and another one the same place.
+        Or set aside: then two devices gave it and another one the same place. (What a copied card
+        brought along is two devices', and one of them may have been stopped.)
         """
         recorded = {image_id for _, image_id in self.recorded}
-        return self.sources >= set(self.given) and all(
-            (image_id in recorded and state == "recorded") or image_id in self.aside
-            for (_, image_id), state in self.kept.items()
-        )
+        told = {image_id for (_, image_id), state in self.kept.items() if state == "recorded"}
+        images = {image_id for _, image_id in self.kept}
+        return self.sources >= set(self.given) and images <= (recorded & told) | self.aside
 
     def outcome_of(self, device: str, source: str) -> str:
         """What became of a file; "" where that is not known yet."""
