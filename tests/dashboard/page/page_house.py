@@ -63,6 +63,8 @@ class PageHouse:
         )
         self.door = LinkDoor()
         self.url = ""
+        #: The field that a fixture recorded first.
+        self.image_id = ""
         self._models = models or NoModels()
         self._number = 0
         self._loop = asyncio.new_event_loop()
