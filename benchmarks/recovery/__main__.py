@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="records store away for at least so long: 3600 is the hour (default: until all "
         "images are stored)",
     )  # fmt: skip
+    parser.add_argument(
+        "--diagnoses", choices=("both", "kept", "lost"), default="both",
+        help="by the broker, while records is away (both, one after the other)",
+    )  # fmt: skip
     parser.add_argument("--backlog", type=int, default=200, help="images of the drain (200)")
     parser.add_argument("--folder", type=Path, help="for the runs' files (default: temporary)")
     args = parser.parse_args(arguments)
@@ -75,7 +79,7 @@ async def _measure(args: argparse.Namespace, folder: Path) -> tuple[str, bool]:
         is_missed |= any(figure.is_missed for figure in figures)
     if "records" in wanted:
         found = []
-        for forget in (False, True):
+        for forget in {"both": (False, True), "kept": (False,), "lost": (True,)}[args.diagnoses]:
             where = folder / f"records-{forget}"
             async with open_ground(where, devices=4, workers=2) as ground:
                 found.append(
@@ -118,6 +122,7 @@ def _given(args: argparse.Namespace) -> list[str]:
     given += [] if args.repeats == 20 else [f"--repeats {args.repeats}"]
     given += [] if args.images == 300 else [f"--images {args.images}"]
     given += [] if args.away == 0 else [f"--away {args.away:g}"]
+    given += [] if args.diagnoses == "both" else [f"--diagnoses {args.diagnoses}"]
     given += [] if args.backlog == 200 else [f"--backlog {args.backlog}"]
     return [*given, *([] if args.out is None else [f"--out {args.out}"])]
 
