@@ -10,6 +10,7 @@ import json
 from sqlalchemy import Connection, select, text, update
 
 from dashboard.cases.case_rows import make_all_cases
+from dashboard.cases.feed import last_change, mark_told
 from dashboard.cases.settings import CaseSettings
 from dashboard.engine import StoreError
 from dashboard.schema import SCHEMA_VERSION, DiagnosisRow, StoreRow
@@ -29,6 +30,7 @@ def migrate(connection: Connection, version: int, cases: CaseSettings, at: str) 
         _add_overrides(connection)
     if version < 3:
         make_all_cases(connection, cases, at)
+        mark_told(connection, last_change(connection))  # what is old is no news on the broker
     connection.execute(update(StoreRow).values(schema_version=SCHEMA_VERSION))
 
 

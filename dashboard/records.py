@@ -1,7 +1,7 @@
 """The records program: reports come in, their blobs are looked for, they are committed, and only then answered.
 
     MQTT -> read -> look for blobs -> commit (one transaction for all that wait) -> Recorded -> PUBACK -> trace
-               `-> what needs no blob ---^
+               `-> what needs no blob ---^                                       `-> teller: cases, reviews
 
 A report is acknowledged to the broker after its commit and its answer: a process that dies earlier
 gets it again, finds its own row and answers again. While the database is away everything waits,
@@ -24,6 +24,7 @@ from dashboard.intake import KINDS, Intake
 from dashboard.refiles import RefileVerdict
 from dashboard.settings import RecordsSettings
 from dashboard.store import Asked, Committed, Filed, Judged, RecordsStore, Result, StoreAway, Work
+from dashboard.teller import Teller
 from service_runtime.boot import boot_id, monotonic_ns, new_id, wall_time
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
@@ -125,6 +126,7 @@ class Records:
             replace(records_session(settings.name), receive_maximum=settings.batch_max),
             Presence(self._topics.build(Kind.RECORDS_STATUS), status),
         )
+        self._teller = Teller(settings.database_url, self._session, self._topics)
 
     @property
     def held(self) -> int:
@@ -139,9 +141,11 @@ class Records:
                 recording = group.create_task(self._record(), name="record")
                 group.create_task(self._session.run(), name="mqtt")
                 group.create_task(self._receive(), name="receive")
+                telling = group.create_task(self._teller.run(), name="tell")
                 await stop.wait()
                 looking.cancel()
                 recording.cancel()
+                telling.cancel()
                 await self._session.close()
         finally:
             self._looking.shutdown(wait=False, cancel_futures=True)
@@ -156,6 +160,7 @@ class Records:
                     with suppress(MqttError):
                         await self._session.subscribe(self._subscriptions())
                         await self._session.announce(self._status)
+                        self._teller.connected()
                         self._log.info("records_online", store_id=self._store.store_id)
                 case Disconnected(reason=reason):
                     self._intake.disconnected()
@@ -227,6 +232,7 @@ class Records:
                 self._held.discard(waiting)
                 self._bereft.pop(waiting.key, None)
                 self._answer(waiting, result, committed.store_id, recorded_ns)
+            self._teller.poke()
 
     async def _next_batch(self, queue: asyncio.Queue[Waiting]) -> list[Waiting]:
         """All that waits now, at least one: what comes during a commit shares the next one."""

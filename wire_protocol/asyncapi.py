@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
+from wire_protocol import case_messages as c
 from wire_protocol import json_messages as j
 from wire_protocol import messages as m
 from wire_protocol.access import RULES, Access
@@ -57,8 +58,10 @@ CHANNELS: Final[dict[Kind, Channel]] = {
         "Progress is QoS 0, all else QoS 1.",
     ),
     Kind.DIAGNOSIS: Channel((j.Diagnosis,), 1, "One field; an AI draft. Research use only."),
-    Kind.CASE: Channel((j.Diagnosis,), 1, "Slide level. Research use only."),
-    Kind.WORKLIST: Channel((j.JsonMessage,), 1, "Open cases by urgency.", True),
+    Kind.CASE: Channel(
+        (c.CaseDiagnosis,), 1, "Slide level, on every change of a case. Research use only."
+    ),
+    Kind.WORKLIST: Channel((c.Worklist,), 1, "Open cases by urgency.", True),
     Kind.THUMBNAIL: Channel((), 1, "JPEG bytes, before the diagnosis."),
     Kind.REJECTION: Channel((j.Rejection,), 1, "A capture that ends on the device."),
     Kind.REFILE: Channel(
@@ -68,8 +71,8 @@ CHANNELS: Final[dict[Kind, Channel]] = {
     Kind.RECORDED: Channel(
         (m.Recorded, m.InquiryAnswer, m.Refiled), 1, "After the commit, never before."
     ),
-    Kind.REVIEW: Channel((j.Diagnosis,), 1, "After a person has signed."),
-    Kind.REPORT: Channel((j.JsonMessage,), 1, "After a person has signed."),
+    Kind.REVIEW: Channel((c.Review,), 1, "After a person has signed, amended or withdrawn."),
+    Kind.REPORT: Channel((c.Report,), 1, "A report's state, after a person has signed."),
     Kind.TRACE: Channel((j.TraceFragment,), 0, "One program's stamps of one image."),
     Kind.WORKER_STATUS: Channel((j.Status,), 1, "Will with expiry.", True),
     Kind.WORKER_HEALTH: Channel((j.WorkerHealth,), 0, "Its counters, every 10 s."),

@@ -7,12 +7,12 @@ shows cases. What a person wrote in words stays in the store: free text names pa
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from wire_protocol.ids import Hex128, Operator, Site, WallTime
-from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, JsonMessage, Urgency
+from wire_protocol.json_messages import Diagnosis, JsonMessage, Urgency
 from wire_protocol.manifest import CaseId
 
 #: Case ids in a worklist message: what a phone shows at a glance.
@@ -70,6 +70,9 @@ class Report(JsonMessage):
 
     site: Site
     case_id: CaseId
+    #: Of a field that was filed under no case: then it has a report of its own.
+    image_id: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32})?$")] = ""
+    #: Of the case, the same for all of its states.
     report_id: Hex128
     #: FHIR's words for a DiagnosticReport.
     status: Literal["final", "amended", "entered-in-error"]
@@ -94,8 +97,3 @@ class Worklist(JsonMessage):
     #: Urgency to whole minutes that the oldest case nobody has opened waits; absent where none does.
     oldest_unread_min: dict[Urgency, int]
     most_urgent: tuple[CaseId, ...] = Field(max_length=MOST_URGENT)
-
-
-SIGNED_STATUSES = frozenset(
-    {DiagnosisStatus.FINAL, DiagnosisStatus.AMENDED, DiagnosisStatus.ENTERED_IN_ERROR}
-)

@@ -56,6 +56,13 @@ def touch_cases(
 
 def lock_cases(connection: Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, Row[Any]]:
     """The rows of these cases, locked in one order until the transaction ends."""
+    return find_cases(connection, keys, lock=True)
+
+
+def find_cases(
+    connection: Connection, keys: Sequence[CaseKey], *, lock: bool = False
+) -> dict[CaseKey, Row[Any]]:
+    """The rows of those of these cases that there are."""
     found: dict[CaseKey, Row[Any]] = {}
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]
@@ -73,7 +80,7 @@ def lock_cases(connection: Connection, keys: Sequence[CaseKey]) -> dict[CaseKey,
                 continue
             sites = CaseRow.site.in_({key.site for key in named})
             query = select(CaseRow.__table__).where(sites, condition).order_by(CaseRow.id)
-            for row in connection.execute(query.with_for_update()):
+            for row in connection.execute(query.with_for_update() if lock else query):
                 found[CaseKey(row.site, row.case_id, row.image_id)] = row
     return found
 

@@ -79,3 +79,13 @@ def read_changes(connection: Connection, after: int, limit: int) -> list[Change]
 def last_change(connection: Connection) -> int:
     """The id of the newest change; 0 where there is none."""
     return connection.execute(select(FeedRow.last_id)).scalar() or 0
+
+
+def told_change(connection: Connection) -> int:
+    """The last change that was told on the broker for certain."""
+    return connection.execute(select(FeedRow.told_id)).scalar() or 0
+
+
+def mark_told(connection: Connection, change_id: int) -> None:
+    """Everything up to this change was told."""
+    connection.execute(update(FeedRow).where(FeedRow.told_id < change_id).values(told_id=change_id))

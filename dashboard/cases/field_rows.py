@@ -89,6 +89,16 @@ def read_fields(connection: Connection, keys: Sequence[CaseKey]) -> dict[CaseKey
     return found
 
 
+def read_shown(connection: Connection, image_ids: Sequence[str]) -> dict[str, CaseField]:
+    """The shown reports of these images, by image id."""
+    found: dict[str, CaseField] = {}
+    for start in range(0, len(image_ids), _AT_ONCE):
+        some = image_ids[start : start + _AT_ONCE]
+        for row in connection.execute(_SHOWN.where(ImageRow.image_id.in_(some))):
+            found[row.image_id] = _field(row)
+    return found
+
+
 def _field(row: Any) -> CaseField:
     body: dict[str, Any] = json.loads(row.body)
     return CaseField(

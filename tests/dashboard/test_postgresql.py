@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,17 @@ from typing import Any
 import pytest
 
 from broker_config.serve import free_port
+from dashboard.accounts.roles import Actor, Role
+from dashboard.audit.book import verify
 from dashboard.identity import Verdict
 from dashboard.outcomes import read_outcomes, read_set_aside
 from dashboard.reports import report_of_diagnosis, report_of_rejection
+from dashboard.review.desk import Desk
+from dashboard.review.machine import Opinion, ReviewConflictError, ReviewRefusedError
 from dashboard.store import Filed, Judged, RecordsStore
 from tests.dashboard.reports_for_tests import AT, diagnosis, digest, rejection
+from tests.dashboard.review.desk_for_tests import ANNA, CLASSES, KEY
+from wire_protocol.case_messages import Finding
 
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), *map(str, _FOLDERS)])
@@ -85,3 +92,60 @@ def test_the_same_rules_hold(url: str) -> None:
     store.close()
     assert [row.seq for row in read_outcomes(url)] == [2, 3, 5]
     assert [row.times for row in read_set_aside(url)] == [1]
+
+
+def test_people_sign_at_once_while_fields_arrive_and_the_feed_has_no_gaps(url: str) -> None:
+    """Readers sign the same cases while the store commits more fields of them, all at once."""
+    cases = [f"P{n:03}" for n in range(4)]
+    store = RecordsStore(url, AT)
+    file(store, [(100 + n, case_id) for n, case_id in enumerate(cases)])
+    start, outcomes = threading.Barrier(4), list[str]()
+
+    def read(name: str) -> None:
+        desk = Desk.open(url, None, audit_key=KEY)
+        start.wait(20)
+        for case_id in cases:
+            try:
+                actor = Actor(name, Role.HEMATOLOGIST)
+                version = desk.case(f"lab.{case_id}", actor).summary.version
+                desk.sign(
+                    f"lab.{case_id}", Opinion(Finding.CLL), by=actor, expected_version=version
+                )
+                outcomes.append(f"{case_id} won")
+            except ReviewConflictError:
+                outcomes.append(f"{case_id} lost")
+            except ReviewRefusedError as refused:
+                outcomes.append(f"{case_id} {refused.code}")
+        desk.close()
+
+    readers = [threading.Thread(target=read, args=(f"reader-{n}",)) for n in range(3)]
+    for reader in readers:
+        reader.start()
+    start.wait(20)
+    for n in range(20):
+        file(store, [(200 + n, cases[n % 4])])
+    for reader in readers:
+        reader.join(30)
+    store.close()
+    desk = Desk.open(url, None, audit_key=KEY)
+    changes = desk.changes(0, ANNA).changes
+    assert [change.id for change in changes] == list(range(1, len(changes) + 1))
+    for case_id in cases:
+        assert outcomes.count(f"{case_id} won") == 1
+        found = desk.case(f"lab.{case_id}", ANNA)
+        assert found.summary.fields == 6 and len(found.review.events) == 1
+    assert len(outcomes) == 12
+    head, finding = verify(url, KEY)
+    assert finding is None and head is not None and head.number >= 28
+    desk.close()
+
+
+def file(store: RecordsStore, images: list[tuple[int, str]]) -> None:
+    batch = [
+        Filed(
+            report_of_diagnosis(diagnosis(n, **(CLASSES | {"case_id": case_id})), "lab", "scope-1"),
+            True,
+        )
+        for n, case_id in images
+    ]
+    store.commit(batch, AT)
