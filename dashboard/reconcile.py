@@ -106,11 +106,15 @@ class OutboxAccount:
     went_back: bool
     #: It holds images and is offline, or has not been heard of for too long.
     is_silent: bool
+    #: Devices that gave different images the same place in it; empty where none did: its card was
+    #: copied, and the copies count on side by side.
+    copied_to: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
         """Whether the equation holds and nothing that is held is out of reach."""
-        return not (self.gaps or self.unaccounted or self.went_back or self.is_silent)
+        found = (self.gaps, self.unaccounted, self.went_back, self.is_silent, self.copied_to)
+        return not any(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +142,15 @@ def reconcile(facts: Facts) -> Reconciliation:
     for image in facts.images:
         by_outbox.setdefault(image.outbox_id, []).append(image)
     said = {outbox.outbox_id: outbox for outbox in facts.outboxes}
+    copied_to = _copied_to(facts)
     accounts = tuple(
-        _account(outbox_id, said.get(outbox_id), by_outbox.get(outbox_id, []), facts.silent_after_s)
+        _account(
+            outbox_id,
+            said.get(outbox_id),
+            by_outbox.get(outbox_id, []),
+            facts.silent_after_s,
+            copied_to.get(outbox_id, ()),
+        )
         for outbox_id in sorted({*said, *by_outbox})
     )
     by_id = {account.outbox_id: account for account in accounts}
@@ -168,8 +179,24 @@ def reconcile(facts: Facts) -> Reconciliation:
     )
 
 
+def _copied_to(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """The devices of each outbox in which two gave different images the same place."""
+    devices: dict[str, set[str]] = {}
+    holder = {(image.outbox_id, image.seq): image.device for image in facts.images}
+    for aside in facts.set_aside:
+        first = holder.get((aside.outbox_id, aside.seq))
+        is_other = aside.verdict is Verdict.CONFLICT_SEQ and first not in (None, aside.device)
+        if is_other and first is not None:
+            devices.setdefault(aside.outbox_id, set()).update((first, aside.device))
+    return {outbox_id: tuple(sorted(names)) for outbox_id, names in devices.items()}
+
+
 def _account(
-    outbox_id: str, said: OutboxFact | None, images: Sequence[ImageFact], silent_after_s: float
+    outbox_id: str,
+    said: OutboxFact | None,
+    images: Sequence[ImageFact],
+    silent_after_s: float,
+    copied_to: tuple[str, ...],
 ) -> OutboxAccount:
     outcomes = Counter(image.outcome for image in images)
     seqs = [image.seq for image in images]
@@ -195,6 +222,7 @@ def _account(
         unaccounted=perhaps_held - held,
         went_back=said is not None and said.next_seq < said.highest_next_seq,
         is_silent=held > 0 and is_away,
+        copied_to=copied_to,
     )
 
 

@@ -82,6 +82,12 @@ def _findings(account: OutboxAccount) -> Iterator[str]:
         yield f"[red]{account.unaccounted} missing that the device does not hold[/]"
     if account.went_back:
         yield "[red]its outbox went back in time: seqs may be used twice[/]"
+    if account.copied_to:
+        names = " and ".join(account.copied_to)
+        yield (
+            f"[red]{names} count on in one outbox: was its card copied? Export what one of them "
+            "holds, and flash it anew[/]"
+        )
     if account.is_silent:
         yield f"[yellow]silent, and holds {account.held}[/]"
     if not account.is_heard:

@@ -175,7 +175,7 @@ def _findings(reconciled: dict[str, Any]) -> Iterator[Finding]:
     """Everything in its JSON that is not clean."""
     for account in reconciled["outboxes"]:
         if not account["clean"]:
-            wrong = ("gaps", "unaccounted", "went_back", "is_twofold", "is_silent")
+            wrong = ("gaps", "unaccounted", "went_back", "copied_to", "is_silent")
             said = ", ".join(f"{name} {account[name]}" for name in wrong if account.get(name))
             yield Finding(
                 what=f"outbox of {account['device']}: {said}", outbox_id=account["outbox_id"]

@@ -161,3 +161,22 @@ def test_missing_ranges_are_exactly_the_missing_seqs(seqs: set[int], next_seq: i
 
 def test_an_absurd_next_seq_costs_no_memory() -> None:
     assert missing_ranges([2], 2**62) == [(1, 1), (3, 2**62 - 1)]
+
+
+def test_two_devices_that_give_images_the_same_place_are_named() -> None:
+    """A card was copied: what the copy brings is set aside, and the operator is told whose it is."""
+    aside = AsideFact(
+        Verdict.CONFLICT_SEQ, "scope-9", hex_id("image", 99), digest(99), OUTBOX, 2, 1
+    )
+    found = account(replace(facts(said(3), image(1), image(2)), set_aside=(aside,)))
+    assert found.copied_to == ("scope-1", "scope-9")
+    assert not found.is_clean
+
+
+def test_a_conflict_within_one_device_is_no_copied_card() -> None:
+    aside = AsideFact(
+        Verdict.CONFLICT_SEQ, "scope-1", hex_id("image", 99), digest(99), OUTBOX, 2, 1
+    )
+    given = replace(facts(said(3), image(1), image(2)), set_aside=(aside,))
+    assert account(given).copied_to == ()
+    assert not reconcile(given).is_clean
