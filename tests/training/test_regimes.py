@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import get_args
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data import DataError, Sample
+from training.reading import LabelRules, read_samples
 from training.recipe import Regime, SplitShares
 from training.regimes import HONEST, overlap, split_samples, with_copies
 
+REAL_DATA = os.environ.get("HEMOWIRE_REAL_DATA")
 ENLARGE = {"a": 4.0, "b": 5.5}
 
 
@@ -111,3 +114,24 @@ def test_a_class_of_one_group_is_refused_with_a_file_and_the_number_of_groups(
     ]
     with pytest.raises(DataError, match=r"c/0: class c has 9 images in 1 groups, too few"):
         split_samples(samples, shares(regime))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REAL_DATA is None, reason="HEMOWIRE_REAL_DATA is not set")
+@pytest.mark.parametrize("regime", sorted(HONEST))
+def test_no_near_duplicate_of_the_four_class_set_straddles_though_its_own_groups_miss_ten_pairs(
+    regime: Regime,
+) -> None:
+    root = Path(str(REAL_DATA)) / "ball4"
+    names = ("Benign", "Early", "Pre", "Pro")
+    samples, index = read_samples(root, LabelRules(names, {}, ()), um_per_px=0.48)
+    assert index is not None
+    agreement = index.agreement()
+    assert agreement is not None
+    assert len(agreement.only_ours) >= 10
+    assert not agreement.only_given
+    parts = split_samples(samples, shares(regime))
+    part_of = {s.path: name for name, part in parts.named().items() for s in part}
+    for first, second in agreement.only_ours:
+        found = {part_of[path] for path in (first, second) if path in part_of}
+        assert len(found) <= 1  # one of a pair across a cut may have been left out
