@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _measure(folder: Path, seconds: float) -> tuple[list[Phase], Verdict]:
     async with open_ground(folder, devices=3, workers=4) as ground:
-        feeding = asyncio.create_task(_feed(ground))
+        feeding = asyncio.create_task(feed(ground))
         try:
             phases = await _phases(ground, seconds)
         finally:
@@ -110,33 +110,35 @@ async def _phases(ground: Ground, seconds: float) -> list[Phase]:
     """In this order, so that four workers become three, two and three again."""
     blows, plant = ground.blows, ground.plant
     first, second, third, _ = plant.workers
-    phases = [await _phase(ground, "4 workers", seconds)]
+    phases = [await measure_phase(ground, "4 workers", seconds)]
     gone = plant.programs.programs[first]
     began_s = monotonic_s()
     await plant.programs.stop(first)
     phases.append(
-        await _phase(ground, "one was stopped (drained)", seconds, began_s, cost_s=0.0, until_s=0.0)
+        await measure_phase(
+            ground, "one was stopped (drained)", seconds, began_s, cost_s=0.0, until_s=0.0
+        )
     )
-    phases.append(await _phase(ground, "3 workers", seconds))
+    phases.append(await measure_phase(ground, "3 workers", seconds))
     began_s = monotonic_s()
     killing = asyncio.create_task(blows.kill(second, 2.5 * seconds))
     phases.append(
-        await _phase(
+        await measure_phase(
             ground, "one was killed", seconds, began_s,
             cost_s=OFFER_WAIT_S + _SLACK_S, until_s=1.0,
         )
     )  # fmt: skip
-    phases.append(await _phase(ground, "2 workers", seconds))
+    phases.append(await measure_phase(ground, "2 workers", seconds))
     started_s = monotonic_s()
     await plant.programs.start_command(first, gone.command, gone.environment)
     await ground.worker_online(first, started_s)
     await killing
     await ground.worker_online(second, started_s)
-    phases.append(await _phase(ground, "two were started: 4 workers again", seconds))
+    phases.append(await measure_phase(ground, "two were started: 4 workers again", seconds))
     began_s = monotonic_s()
     freezing = asyncio.create_task(blows.freeze(third, seconds))
     phases.append(
-        await _phase(
+        await measure_phase(
             ground, "one was frozen", seconds, began_s,
             cost_s=OFFER_WAIT_S + _SLACK_S, until_s=KEEPALIVE_S + 1.0,
         )
@@ -145,7 +147,7 @@ async def _phases(ground: Ground, seconds: float) -> list[Phase]:
     return phases
 
 
-async def _phase(
+async def measure_phase(
     ground: Ground,
     name: str,
     seconds: float,
@@ -154,6 +156,7 @@ async def _phase(
     cost_s: float | None = None,
     until_s: float | None = None,
 ) -> Phase:
+    """What was heard for so long, or since `began_s`, when one worker was struck."""
     if began_s is None:
         began_s = monotonic_s()
     else:
@@ -186,7 +189,8 @@ async def _phase(
     return Phase(name, tuple(shares.values()), tuple(costs), last_s, busies, cost_s, until_s)
 
 
-async def _feed(ground: Ground) -> None:
+async def feed(ground: Ground) -> None:
+    """An image to one device after the other, until cancelled."""
     while True:
         for device in ground.plant.devices:
             ground.give(device)
