@@ -20,7 +20,7 @@ from typing import Final
 
 from benchmarks.links.proxy import ProxyLink
 from hemowire.chaos import readings
-from hemowire.chaos.disks import empty, fill, rot
+from hemowire.chaos.disks import empty, fill, rot, waiting
 from hemowire.chaos.plant import RECORDS_PROGRAM, Plant, command_of, device_of
 from hemowire.chaos.plant_settings import LINK, SLOW_LINK
 from hemowire.demo.processes import Program, ends_with_us
@@ -124,14 +124,30 @@ class Blows:
         finally:
             await asyncio.to_thread(empty, self._plant.disk(name))
 
-    async def rot(self, program: str, random: Random) -> str:
-        """One bit of a file that waits in its outbox; "" where none waited for a while."""
+    async def rot(self, name: str, random: Random) -> str:
+        """One bit of a file that waits in its outbox turns; "" where none waited for a while.
+
+        The agent is dead meanwhile: of a living one, the file may have been read before.
+        """
+        outbox = self._plant.outbox(device_of(name))
+        program = self._program(name)
         until_s = monotonic_s() + _ROT_S
         while monotonic_s() < until_s:
-            found = await asyncio.to_thread(rot, self._plant.outbox(device_of(program)), random)
+            if not await asyncio.to_thread(waiting, outbox):
+                await asyncio.sleep(0.01)
+                continue
+            process = await self._running(program)
+            program.may_start.clear()
+            try:
+                self._plant.expect_end(name)
+                process.kill()
+                await process.wait()
+                found = await asyncio.to_thread(rot, outbox, random)
+            finally:
+                program.may_start.set()
+            await self._started_again(program, process)
             if found:
                 return found
-            await asyncio.sleep(0.01)
         return ""
 
     async def twin(self, name: str) -> str:

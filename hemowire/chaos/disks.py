@@ -61,16 +61,24 @@ def empty(folder: Path) -> None:
     (folder / _FILLER).unlink(missing_ok=True)
 
 
-def rot(outbox: Path, random: Random) -> str:
-    """Turns one bit of a file that the records store does not have yet; "" where there is none."""
+def waiting(outbox: Path) -> list[str]:
+    """The images that no worker has yet; none where the outbox cannot be read just now."""
     uri = f"{(outbox / 'outbox.sqlite').resolve().as_uri()}?mode=ro"
+    query = "SELECT image_id FROM images WHERE bytes_held AND state IN ('waiting', 'sending')"
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=1)
         try:
-            query = "SELECT image_id FROM images WHERE bytes_held AND state = 'waiting'"
-            names = [name for (name,) in connection.execute(query)]
+            return [name for (name,) in connection.execute(query)]
         finally:
             connection.close()
+    except sqlite3.Error:
+        return []
+
+
+def rot(outbox: Path, random: Random) -> str:
+    """Turns one bit of such a file; "" where there is none."""
+    names = waiting(outbox)
+    try:
         for name in random.sample(names, len(names)):
             with (outbox / "images" / name).open("r+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
@@ -80,6 +88,6 @@ def rot(outbox: Path, random: Random) -> str:
                 file.seek(at)
                 file.write(bytes([byte ^ (1 << random.randrange(8))]))
             return str(name)
-    except (sqlite3.Error, OSError):
+    except OSError:
         return ""
     return ""
