@@ -1,4 +1,4 @@
-"""What the broker brings to a device, checked and handed on.
+"""What the broker brings to a device, checked and handed on; a device without commands hears none.
 
 A payload that is malformed or disagrees with its topic is counted and dropped.
 """
@@ -35,7 +35,7 @@ class Incoming:
         on_store: Callable[[str], None],
         clock: ClockExchange,
         refiling: Refiling,
-        commands: Commands,
+        commands: Commands | None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._site, self._device = site, device
@@ -51,10 +51,11 @@ class Incoming:
     def subscriptions(self) -> list[Subscription]:
         """Everything that a device listens to."""
         build = self._topics.build
+        command = Subscription(build(Kind.COMMAND, site=self._site, device=self._device))
         return [
             Subscription(build(Kind.TRANSFER, device=self._device)),
             Subscription(build(Kind.RECORDED, device=self._device)),
-            Subscription(build(Kind.COMMAND, site=self._site, device=self._device)),
+            *([] if self._commands is None else [command]),
             Subscription(build(Kind.CLOCK, peer=self._device), qos=0),
             Subscription(self._topics.every(Kind.WORKER_STATUS)),
             Subscription(self._topics.every(Kind.RECORDS_STATUS)),
@@ -76,7 +77,7 @@ class Incoming:
                     self._worker_status(parsed, message.payload)
                 case Kind.RECORDS_STATUS:
                     self._records_status(parsed, message.payload)
-                case Kind.COMMAND:
+                case Kind.COMMAND if self._commands is not None:
                     self._commands.receive(message)
                 case Kind.CLOCK:
                     if not self._clock.receive(message.payload, message.received_at_ns):

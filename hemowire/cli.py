@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "data": "index a data set: digests, and fields that were seen twice",
     "train": "train a model bundle by a recipe",
     "evaluate": "judge a model bundle on labelled images",
+    "fleet": "run hundreds of light devices with simulated images, for load",
     "bench": "measure latency and throughput of a scenario, or compare two results",
     "chaos": "kill, freeze and cut the real programs and show that no image is lost",
     "doctor": "say what this machine has, lacks, and how to mend it",
@@ -47,6 +48,7 @@ EXTRAS: Final[dict[str, str]] = {
     "evaluate": "training",
     "demo": "edge,worker,dashboard",
     "bench": "bench",
+    "fleet": "edge",
     "chaos": "edge,worker,dashboard",
 }
 
