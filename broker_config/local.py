@@ -1,4 +1,4 @@
-"""A broker on loopback with an account for every role: for the demo and for tests, not for a network."""
+"""A broker on loopback with an account for every role: for the demo and for tests; to a network over TLS only."""
 
 from __future__ import annotations
 
@@ -65,12 +65,13 @@ class LocalBroker:
         devices: Sequence[str] = ("scope-1",),
         port: int | None = None,
         root: str = DEFAULT_ROOT,
+        also: Sequence[Listener] = (),
     ) -> None:
         self.root = root
         self.accounts = {a.username: a for a in local_accounts(site, devices)}
         self._secrets = folder.resolve() / "secrets"
         listener = Listener(free_port() if port is None else port)
-        rendered = render(list(self.accounts.values()), folder, listener, root=root)
+        rendered = render(list(self.accounts.values()), folder, listener, root=root, also=also)
         self._secrets.mkdir(mode=0o700, exist_ok=True)
         for account in self.accounts.values():
             write_private(self.password_file(account.username), account.password + "\n")

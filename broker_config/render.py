@@ -33,6 +33,7 @@ def render(
     root: str = DEFAULT_ROOT,
     autosave_s: int = 15,
     data_folder: Path | None = None,
+    also: Sequence[Listener] = (),
 ) -> RenderedBroker:
     """Writes mosquitto.conf, passwords and access.acl into `folder` (made if missing).
 
@@ -61,6 +62,7 @@ def render(
         data_folder=data_folder,
         user=getpass.getuser(),
         autosave_s=autosave_s,
+        also=also,
     )
     write_private(rendered.password_file, password_lines(accounts))
     write_private(rendered.acl_file, access_lines(accounts, Topics(root)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -83,8 +84,7 @@ log_type warning
 log_type notice
 connection_messages true
 
-listener $port $bind
-$tls""")
+$listeners""")
 
 
 def render_config(
@@ -96,18 +96,11 @@ def render_config(
     user: str,
     autosave_s: int = 15,
     max_queued_bytes: int = 256 * 1024 * 1024,
+    also: Sequence[Listener] = (),
 ) -> str:
     """The text of mosquitto.conf; paths must be absolute and without line breaks."""
-    tls = []
-    if listener.cert_file is not None:
-        tls = [f"certfile {listener.cert_file}", f"keyfile {listener.key_file}"]
-        tls.append("tls_version tlsv1.2")
-    if listener.client_ca_file is not None:
-        tls += [f"cafile {listener.client_ca_file}", "require_certificate true"]
     return _TEXT.substitute(
-        port=listener.port,
-        bind=listener.bind,
-        tls="".join(line + "\n" for line in tls),
+        listeners="\n".join(_listener_lines(one) for one in (listener, *also)),
         password_file=password_file,
         acl_file=acl_file,
         data_folder=data_folder,
@@ -116,3 +109,13 @@ def render_config(
         max_packet_bytes=MAX_PACKET_BYTES,
         user=user,
     )
+
+
+def _listener_lines(listener: Listener) -> str:
+    lines = [f"listener {listener.port} {listener.bind}"]
+    if listener.cert_file is not None:
+        lines += [f"certfile {listener.cert_file}", f"keyfile {listener.key_file}"]
+        lines.append("tls_version tlsv1.2")
+    if listener.client_ca_file is not None:
+        lines += [f"cafile {listener.client_ca_file}", "require_certificate true"]
+    return "".join(line + "\n" for line in lines)

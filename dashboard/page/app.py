@@ -146,6 +146,7 @@ class PageApp:
         models: Models,
         retakes: Retakes | None = None,
         is_tls: bool = False,
+        ca_file: Path | None = None,
         names: tuple[str, ...] = (),
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -194,13 +195,15 @@ class PageApp:
             Route("/sw.js", worker_answer(STATIC)),
             *files,
         ]
+        if ca_file is not None:
+            routes.append(Route("/ca.crt", file_answer(ca_file, "application/x-x509-ca-cert")))
         inner = Starlette(routes=routes, exception_handlers={HTTPException: refused})
         self._guard = Guard(
             inner,
             door,
             is_tls=is_tls,
             names=names,
-            open_paths={"/login", "/enter", *(f"/{name}" for name in OPEN_FILES)},
+            open_paths={"/login", "/enter", "/ca.crt", *(f"/{name}" for name in OPEN_FILES)},
             way_in={"/login", "/enter"},
         )
 

@@ -47,6 +47,7 @@ async def run_dashboard(
         models=models,
         retakes=retakes,
         is_tls=settings.page.is_tls,
+        ca_file=settings.page.ca_file,
         names=settings.page.names,
     )
     told(server.url)

@@ -26,6 +26,8 @@ class PageSettings(Settings):
     #: TLS: certificate with its chain, and its key.
     cert_file: Path | None = None
     key_file: Path | None = None
+    #: The authority of that certificate, given out at /ca.crt to whoever wants to trust it.
+    ca_file: Path | None = None
     #: Names by which browsers may call this page, beside the address that it listens on.
     names: tuple[HostName, ...] = ()
     #: Passwords and pictures in the clear on a network that is trusted; no offline page, no push.

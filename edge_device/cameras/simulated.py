@@ -37,6 +37,8 @@ class _Frame:
     number: int
     source: str
     key: str
+    #: The slide, as a folder of files would name it: with `cases.from_folder` it is the case.
+    folder: str
     picture: Pixels
     small: Pixels
 
@@ -70,7 +72,7 @@ class SimulatedCamera:
         self._is_taken = True
         s = self._settings
         if s.burst == 1 and not s.settle_frames:
-            return Shot(frame.source, frame.key, frame.picture, s.um_per_px)
+            return Shot(frame.source, frame.key, frame.picture, s.um_per_px, folder=frame.folder)
         over_s = time.monotonic() + s.settle_s
         picture, sequence = take_sequence(
             self._frames_after_a_move(frame),
@@ -79,7 +81,9 @@ class SimulatedCamera:
             burst=s.burst,
             focus=self._focus,
         )
-        return Shot(frame.source, frame.key, picture, s.um_per_px, sequence=sequence)
+        return Shot(
+            frame.source, frame.key, picture, s.um_per_px, folder=frame.folder, sequence=sequence
+        )
 
     def preview(self) -> Pixels | None:
         """The field under the objective, small, with noise of its own; the last one at the end."""
@@ -115,7 +119,9 @@ class SimulatedCamera:
                 um_per_px=s.um_per_px,
             ).image
             source = f"simulated:seed{s.seed}:{kind}:slide{slide}:field{field}"
-            self._before_camera = _Frame(number, source, key, picture, at_most_preview(picture))
+            folder = f"S{s.seed}-{slide:03}"
+            small = at_most_preview(picture)
+            self._before_camera = _Frame(number, source, key, folder, picture, small)
             self._is_taken = False
             return self._before_camera
         return None

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker_config.local import METRICS, RECORDS, WORKER, LocalBroker, edge_username
+from broker_config.local import METRICS, OPERATOR, RECORDS, WORKER, LocalBroker, edge_username
 from broker_config.locate import require_mosquitto
+from broker_config.serve import free_port
 from cloud_worker.models.bundle import Bundle, default_bundle, find_bundle, load_bundle
+from dashboard.accounts.settings import AccountSettings
+from hemowire.demo.lan import Lan, open_lan
 from hemowire.demo.options import DemoOptions
 from hemowire.demo.sources import Share
 from hemowire.demo.toml_text import Value, toml_text
@@ -20,6 +23,8 @@ from wire_protocol.topics import Topics
 SITE = "lab"
 #: Few, so that every class comes by soon.
 FIELDS_PER_SLIDE = 3
+#: A simulated field has 5 to 10 white cells, so a slide of three can be judged.
+SIMULATED_CELLS_NEEDED = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class House:
     broker: LocalBroker
     bundle: Bundle
     options: DemoOptions
+    page_port: int = 0
+    lan: Lan | None = None
 
     @property
     def topics(self) -> Topics:
@@ -72,6 +79,7 @@ class House:
             {
                 "database_url": self.records_url,
                 "archive_url": str(self.archive),
+                "cases": self._cases(),
                 "broker": self._broker_table(RECORDS),
             },
         )
@@ -84,6 +92,45 @@ class House:
                 "archive_url": str(self.archive),
                 "broker": self._broker_table(WORKER),
                 "model": {"bundle": str(self.bundle.folder), "engine": self.options.engine},
+            },
+        )
+
+    @property
+    def accounts(self) -> AccountSettings:
+        """Of the page: a link lets in within an hour, a session lasts the demo's day."""
+        return AccountSettings(
+            link_s=3600.0,
+            session_s=86_400.0,
+            idle_s=86_400.0,
+            audit_key_file=self.folder / "audit.key",
+        )
+
+    def dashboard(self) -> Path:
+        """Writes dashboard.toml."""
+        accounts = self.accounts
+        page: dict[str, Value] = {"port": self.page_port}
+        if self.lan is not None:
+            page |= {
+                "host": self.lan.address,
+                "cert_file": self.lan.certificate.cert_file,
+                "key_file": self.lan.certificate.key_file,
+                "ca_file": self.lan.certificate.ca_file,
+            }
+        return self._write(
+            "dashboard.toml",
+            {
+                "database_url": self.records_url,
+                "archive_url": str(self.archive),
+                "bundles": [str(self.bundle.folder)],
+                "page": page,
+                "cases": self._cases(),
+                "accounts": {
+                    "link_s": accounts.link_s,
+                    "session_s": accounts.session_s,
+                    "idle_s": accounts.idle_s,
+                    "audit_key_file": accounts.audit_key_file,
+                },
+                "broker": self._broker_table(OPERATOR),
             },
         )
 
@@ -106,6 +153,7 @@ class House:
 
     def edge(self, share: Share, rate_per_s: float | None) -> Path:
         """Writes a microscope's settings."""
+        cases: dict[str, Value] = {}
         camera: dict[str, Value] = {"rate_per_s": rate_per_s, "count": share.count}
         if share.folder is not None:
             camera |= {"kind": "folder", "folder": share.folder, "settle_s": 0}
@@ -115,6 +163,7 @@ class House:
                 "seed": self._seed(share.device),
                 "fields_per_slide": FIELDS_PER_SLIDE,
             }
+            cases["from_folder"] = True  # each simulated slide is a case
         return self._write(
             f"{share.device}.toml",
             {
@@ -123,9 +172,14 @@ class House:
                 "data_dir": self.folder / share.device,
                 "um_per_px": self.options.um_per_px if share.folder is not None else None,
                 "camera": camera,
+                "cases": cases,
                 "broker": self._broker_table(edge_username(share.device)),
             },
         )
+
+    def _cases(self) -> dict[str, Value]:
+        is_simulated = self.options.images is None
+        return {"white_cells_needed": SIMULATED_CELLS_NEEDED} if is_simulated else {}
 
     def _seed(self, device: str) -> int:
         """Each microscope has slides of its own."""
@@ -152,8 +206,11 @@ def prepare_house(options: DemoOptions, devices: list[str]) -> House:
     require_mosquitto()
     folder = options.folder.resolve() if options.folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    broker = LocalBroker(folder / "broker", site=SITE, devices=devices)
-    return House(folder, broker, bundle, options)
+    lan = None if options.lan is None else open_lan(options.lan, folder / "certificates")
+    also = () if lan is None else (lan.listener,)
+    broker = LocalBroker(folder / "broker", site=SITE, devices=devices, also=also)
+    page_port = free_port() if lan is None else lan.page_port
+    return House(folder, broker, bundle, options, page_port, lan)
 
 
 def choose_bundle(options: DemoOptions) -> Bundle:

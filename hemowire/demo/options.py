@@ -32,6 +32,9 @@ class DemoOptions:
     plain: bool
     picture: Path | None
     influx: str | None
+    page: bool = True
+    #: An address of this machine to show the page and the broker at; "auto": found out.
+    lan: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +82,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write traces and counters to this InfluxDB 2 or VictoriaMetrics, not only to files",
     )
     parser.add_argument(
+        "--lan",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="show page and broker to the network over TLS and print a code for a phone",
+    )
+    parser.add_argument(
+        "--no-page",
+        action="store_true",
+        help="without the hematologist's page (also with --exit, unless --lan is given)",
+    )
+    parser.add_argument(
         "--plain", action="store_true", help="plain lines instead of the live screen"
     )
 
@@ -100,6 +115,8 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         raise OptionsError(f"--folder {args.folder}: not empty; each run needs a folder of its own")
     if args.influx is not None and not args.influx.startswith(("http://", "https://")):
         raise OptionsError(f"--influx {args.influx}: a URL that begins with http:// or https://")
+    if args.lan is not None and args.no_page:
+        raise OptionsError("--lan shows the page: not together with --no-page")
     return DemoOptions(
         images=args.images.resolve() if args.images else None,
         devices=args.devices,
@@ -116,6 +133,8 @@ def read_options(args: argparse.Namespace) -> DemoOptions:
         plain=args.plain,
         picture=args.picture,
         influx=args.influx,
+        page=args.lan is not None or not (args.no_page or args.exit),
+        lan=args.lan,
     )
 
 

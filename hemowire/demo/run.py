@@ -22,8 +22,9 @@ from hemowire.demo.observe import (
     OPERATOR_KINDS,
     Observer,
 )
-from hemowire.demo.options import DemoOptions
+from hemowire.demo.options import DemoOptions, OptionsError
 from hemowire.demo.pace import rate_per_device
+from hemowire.demo.page import open_page, phone_words, somebody_came
 from hemowire.demo.processes import ProgramFailedError, Programs
 from hemowire.demo.progress import Progress
 from hemowire.demo.report import print_verdict, result_json
@@ -38,7 +39,9 @@ from wire_protocol.json_messages import Presence, Status
 WORKER_START_S = 180.0
 #: After Ctrl-C the cameras stop and what they captured is given this long to be recorded.
 DRAIN_S = 20.0
-STOP_ORDER = ["edge", "worker", "records", "metrics", "broker"]
+STOP_ORDER = ["edge", "worker", "dashboard", "records", "metrics", "broker"]
+#: A phone that is to scan a code is waited for so long before the screen is drawn over it.
+SCAN_S = 90.0
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -47,7 +50,13 @@ def run_demo(options: DemoOptions) -> int:
     console = Console()
     try:
         return asyncio.run(_run(options, console))
-    except (NoImagesError, NoSuchBundleError, BundleRefusedError, MosquittoMissingError) as error:
+    except (
+        OptionsError,
+        NoImagesError,
+        NoSuchBundleError,
+        BundleRefusedError,
+        MosquittoMissingError,
+    ) as error:
         print(f"hemowire demo: {error}", file=sys.stderr)
         return 2
     except ProgramFailedError as error:
@@ -74,6 +83,15 @@ async def _run(options: DemoOptions, console: Console) -> int:
                 await programs.start("metrics", "metrics", "--config", str(house.metrics()))
                 await programs.start("records", "records", "--config", str(house.records()))
                 await programs.start("worker", "worker", "--config", str(house.worker()))
+                if options.page:
+                    page = await open_page(programs, house)
+                    if house.lan is not None:
+                        console.print(
+                            phone_words(house, page), highlight=False, markup=False, soft_wrap=True
+                        )
+                        if screen.covers_all:
+                            await _first_of(stop, programs, _somebody_came(house))
+                    screen.tell_page(page.words)
                 screen.start()
                 drawing = asyncio.create_task(screen.run())
                 await _first_of(stop, programs, _worker_online(progress), WORKER_START_S)
@@ -127,6 +145,13 @@ async def _observers(house: House, progress: Progress, screen: Screen) -> AsyncI
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _somebody_came(house: House) -> asyncio.Task[None]:
+    async def wait() -> None:
+        await somebody_came(house, SCAN_S)
+
+    return asyncio.create_task(wait())
 
 
 async def _start_edge(

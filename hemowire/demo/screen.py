@@ -39,6 +39,7 @@ class Screen:
         self._title = f"hemowire demo: {len(shares)} microscope{'s' * (len(shares) != 1)}"
         self._bundle = house.bundle
         self._note = ""
+        self._page = ""
         counts = [share.count for share in shares]
         self._expected = None if None in counts else sum(count or 0 for count in counts)
         self._live: Live | None = None
@@ -72,6 +73,17 @@ class Screen:
             self._live = None
             self._console.print(self._render())
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether it will draw over what was printed before."""
+        return not self._is_plain
+
+    def tell_page(self, text: str) -> None:
+        """Where the hematologist's page is, from now on."""
+        self._page = text
+        if self._is_plain:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def save_picture(self, file: Path) -> None:
         """The screen as it stands, as an SVG."""
         paper = Console(
@@ -104,6 +116,7 @@ class Screen:
             title=f"{self._title} · {self._bundle.name}",
             subtitle=subtitle,
             expected=self._expected,
+            page=self._page,
             width=paper.width,
             height=paper.height,
         )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-Value = str | int | float | bool | Path | None | Mapping[str, "Value"]
+Value = str | int | float | bool | Path | None | list[str] | Mapping[str, "Value"]
 
 
 def toml_text(values: Mapping[str, Value], table: str = "") -> str:
@@ -23,6 +23,8 @@ def toml_text(values: Mapping[str, Value], table: str = "") -> str:
 def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_scalar, value))}]"
     if isinstance(value, int | float):
         return repr(value)
     return json.dumps(str(value), ensure_ascii=False)

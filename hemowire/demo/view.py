@@ -17,12 +17,21 @@ SIDE_BY_SIDE = 116
 
 
 def draw(
-    progress: Progress, *, title: str, subtitle: str, expected: int | None, width: int, height: int
+    progress: Progress,
+    *,
+    title: str,
+    subtitle: str,
+    expected: int | None,
+    width: int,
+    height: int,
+    page: str = "",
 ) -> RenderableType:
     """The whole screen for a terminal of `width` x `height` characters."""
     figures = _stages(progress)
     wide = width >= SIDE_BY_SIDE
     rows = max(4, height - 10 if wide else height - 12 - figures.row_count)
+    if page:
+        rows = max(4, rows - 2)
     images = _images(progress, rows, wide)
     head = _totals(progress, expected)
     if wide:
@@ -33,6 +42,8 @@ def draw(
         parts: list[RenderableType] = [head, body]
     else:
         parts = [head, images, figures]
+    if page:
+        parts.append(Text(page, style="bold", overflow="fold"))
     return Panel(
         Group(*parts),
         title=f"[bold]{title}[/]",

@@ -128,8 +128,7 @@ export class CasePane {
   #refresh() {
     const { view, parts } = this;
     this.ageBox = h("span", { className: "case-age", title: `since ${clock(view.line.since)}` }, age(view.line.since));
-    parts.head.replaceChildren(this.#back(), mark(kindOf(view.line)),
-      h("div", { className: "case-name" }, h("h1", { className: "case-id", tabIndex: -1 }, caseWord(view.line)), this.ageBox));
+    parts.head.replaceChildren(this.#back(), mark(kindOf(view.line)), h("h1", { className: "case-id", tabIndex: -1 }, caseWord(view.line)), this.ageBox);
     parts.head.dataset.kind = kindOf(view.line);
     parts.said.replaceChildren(...[
       view.signed_at ? h("p", { className: "signed", role: "status" }, `${view.line.status === "entered_in_error" ? "Entered in error" : `Signed: ${view.signed}`}, ${view.line.signed_by}, ${clock(view.signed_at)}`) : null,

@@ -23,7 +23,7 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || url.origin !== location.origin) return;
   if (url.pathname === "/api/events" || url.pathname === "/login" || url.pathname === "/enter") return;
   if (request.mode === "navigate") event.respondWith(page(request));
-  else if (/^\/api\/fields\/[0-9a-f]{32}\/(cell|picture|small)$/.test(url.pathname)) event.respondWith(picture(request));
+  else if (/^\/api\/fields\/[0-9a-f]{32}\/(cell|picture|small|map\/[a-z0-9]+)$/.test(url.pathname)) event.respondWith(picture(request));
   else if (url.pathname.startsWith("/api/")) event.respondWith(data(request));
   else if (FILES.includes(url.pathname)) event.respondWith(shell(request));
 });
