@@ -37,9 +37,12 @@ from dashboard.cases.settings import CaseSettings
 from dashboard.cases.tables import CaseRow
 from dashboard.engine import open_engine
 from dashboard.review import machine, reading
+from dashboard.review.agreement import Agreement, agreement
+from dashboard.review.drift import DriftDay, read_drift
 from dashboard.review.events import AiSaid, AnyEvent, Placed
 from dashboard.review.machine import Opinion, Review
 from dashboard.review.settings import ReviewSettings
+from dashboard.review.signed import read_signed
 from dashboard.review.store import extend, load_review, settle_all, settled, time_of
 from dashboard.review.tables import ReadingRow
 from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, WorklistPage
@@ -254,6 +257,21 @@ class Desk:
         last_id = found[-1].id if found else min(after, newest)
         seen = tuple(change for change in found if actor.may_see_site(change.site))
         return Changes(seen, last_id, complete=last_id == newest)
+
+    # --- figures --------------------------------------------------------------------------------
+
+    def agreement(self, actor: Actor) -> tuple[Agreement, Agreement]:
+        """How often people and the AI say the same: readers who had not seen its answer, then
+        those who had."""
+        actor.require(May.SEE_FIGURES)
+        with self._reader.begin() as connection:
+            return agreement(read_signed(connection, actor.site))
+
+    def drift(self, actor: Actor, *, days: int = 60) -> list[DriftDay]:
+        """How unlike the training images each day's fields were, the oldest day first."""
+        actor.require(May.SEE_FIGURES)
+        with self._reader.begin() as connection:
+            return read_drift(connection, site=actor.site, days=days)
 
     # --- deeds ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dashboard.settings import RecordsSettings
 
-_ACTIONS = ("run", "reconcile", "list", "new-store-id")
+_ACTIONS = ("run", "reconcile", "list", "new-store-id", "fit-weight")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="run",
         help="run (the default); reconcile: exit 0 only where every image is accounted for; "
         "list: every image and its outcome; new-store-id: say so after restoring a backup, "
-        "so that devices ask again about what they think is recorded",
+        "so that devices ask again about what they think is recorded; fit-weight: what each further "
+        "field of a case should count, by the cases that people signed",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="records.toml")
     parser.add_argument("--json", action="store_true", help="reconcile and list: for machines")
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
                 return _reconcile(settings, as_json=args.json)
             case "list":
                 return _list(settings, as_json=args.json)
+            case "fit-weight":
+                return _fit_weight(settings)
             case _:
                 return _new_store_id(settings)
     except (SettingsError, StoreError, ArchiveAway) as error:
@@ -117,4 +120,36 @@ def _new_store_id(settings: RecordsSettings) -> int:
         print(store.new_store_id(wall_time()))
     finally:
         store.close()
+    return 0
+
+
+def _fit_weight(settings: RecordsSettings) -> int:
+    from dashboard.cases.combine import prior_of
+    from dashboard.cases.weight import fit_weight
+    from dashboard.engine import open_engine
+    from dashboard.outcomes import read_store_id
+    from dashboard.review.known_cases import known_cases
+    from dashboard.review.signed import read_signed
+
+    read_store_id(settings.database_url)  # refuses where there is no store yet
+    engine = open_engine(settings.database_url, read_only=True)
+    with engine.begin() as connection:
+        known = known_cases(read_signed(connection))
+    engine.dispose()
+    try:
+        if known is None:
+            raise ValueError("no signed case with fields that can be summed")
+        fitted = fit_weight(known.cases, prior_of(known.classes, settings.cases))
+    except ValueError as error:
+        print(f"hemowire records fit-weight: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{fitted.cases} signed cases of more than one field by {known.bundle}, {known.unseen} of all "
+        "signed before the AI's answer was seen\n"
+        f"negative log-likelihood {fitted.nll:.4f}; fields independent (1): "
+        f"{fitted.nll_independent:.4f}; plain mean: {fitted.nll_mean:.4f}\n"
+        f"calibration error of the case {fitted.ece:.4f}; fields independent: "
+        f"{fitted.ece_independent:.4f}\n"
+        f"records.toml and dashboard.toml:\n\n[cases]\nfield_weight = {fitted.field_weight:g}"
+    )
     return 0

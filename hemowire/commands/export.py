@@ -1,0 +1,191 @@
+"""`hemowire export`: signed reviews as a data set for training, or how far people and the AI agree."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dashboard.page.settings import DashboardSettings
+    from dashboard.review.agreement import Agreement, Share
+    from dashboard.review.signed import SignedCase
+    from wire_protocol.case_messages import Finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `hemowire export`."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--reviews",
+        action="store_true",
+        help="pictures and signed labels into --out: `hemowire train --data OUT/index.csv`",
+    )
+    what.add_argument(
+        "--agreement",
+        action="store_true",
+        help="how often people and the AI say the same, with and without its answer seen",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="--reviews: a new folder")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="FINDING=NAME",
+        help="--reviews: the recipe's name of a finding, as no_leukemia_pattern=Benign; given once, "
+        "only findings that are given are exported (default: the five classes of synthetic5)",
+    )
+    parser.add_argument("--json", action="store_true", help="--agreement: for machines")
+    parser.add_argument("--config", type=Path, required=True, metavar="dashboard.toml")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exports; 2 where it cannot be done, 1 where nothing was signed."""
+    from dashboard.blobs import ArchiveAway
+    from dashboard.engine import StoreError
+    from dashboard.page.settings import DashboardSettings
+    from dashboard.review.data_set import ExportError
+    from service_runtime.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(DashboardSettings, args.config)
+        if args.reviews:
+            return _reviews(settings, args)
+        return _agreement(settings, as_json=args.json)
+    except (SettingsError, StoreError, ExportError, ArchiveAway, OSError) as error:
+        print(f"hemowire export: {error}", file=sys.stderr)
+        return 2
+
+
+def _read(settings: DashboardSettings) -> list[SignedCase]:
+    from sqlalchemy import inspect
+
+    from dashboard.engine import StoreError, open_engine
+    from dashboard.review.signed import read_signed
+
+    engine = open_engine(settings.database_url, read_only=True)
+    try:
+        with engine.begin() as connection:
+            if not inspect(connection).has_table("smear_case"):
+                raise StoreError("records database: it has no cases yet; run `hemowire records`")
+            return read_signed(connection)
+    finally:
+        engine.dispose()
+
+
+def _reviews(settings: DashboardSettings, args: argparse.Namespace) -> int:
+    from dashboard.accounts.roles import at_terminal
+    from dashboard.audit.book import AuditBook, load_key
+    from dashboard.blobs import BlobArchive
+    from dashboard.engine import open_engine
+    from dashboard.review.data_set import LABELS, ExportError, write_data_set
+    from service_runtime.boot import wall_time
+
+    if args.out is None:
+        raise ExportError("--reviews needs --out DIR")
+    labels = _labels(args.label) or LABELS
+    book = AuditBook(load_key(settings.accounts.audit_key_file))
+    archive = BlobArchive(settings.archive_url)
+    try:
+        done = write_data_set(_read(settings), archive, args.out, labels)
+    finally:
+        archive.close()
+    engine = open_engine(settings.database_url)
+    detail = {"cases": done.cases, "images": done.images}
+    with engine.begin() as connection:
+        who = at_terminal(getpass.getuser())
+        book.write(connection, who, "export", "reviews", wall_time(), detail=detail)
+    engine.dispose()
+    print(f"{args.out}: {done.images} pictures of {done.cases} signed cases")
+    for label, count in sorted(done.by_label.items()):
+        print(f"  {label}: {count}")
+    for why, count in sorted(done.left_out.items()):
+        print(f"  left out, {why}: {count}")
+    if not done.images:
+        return 1
+    print(f"hemowire train --recipe synthetic5 --data {args.out / 'index.csv'} --out BUNDLE")
+    return 0
+
+
+def _labels(given: list[str]) -> dict[Finding, str]:
+    from dashboard.review.data_set import ExportError
+    from wire_protocol.case_messages import Finding
+
+    labels: dict[Finding, str] = {}
+    for text in given:
+        finding, _, name = text.partition("=")
+        if finding not in set(Finding) or not name:
+            raise ExportError(f"--label {text!r}: FINDING=NAME with one of {', '.join(Finding)}")
+        labels[Finding(finding)] = name
+    return labels
+
+
+def _agreement(settings: DashboardSettings, *, as_json: bool) -> int:
+    from dashboard.review.agreement import agreement
+
+    tables = agreement(_read(settings))
+    if as_json:
+        print(json.dumps([_plain(table) for table in tables], indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        for table in tables:
+            _show(table, console)
+    return 0 if any(table.counts for table in tables) else 1
+
+
+def _show(table: Agreement, console: object) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from wire_protocol.words import RESEARCH_USE_ONLY
+
+    assert isinstance(console, Console)
+    seen = "had seen" if table.ai_seen else "had not seen"
+    if not table.counts:
+        console.print(f"Readers who {seen} the AI's answer: no signed case.")
+        return
+    columns = sorted({ai for ai, _ in table.counts})
+    grid = Table(title=f"Readers who {seen} the AI's answer (cases)")
+    grid.add_column("person says \\ AI said")
+    for name in columns:
+        grid.add_column(name.replace("_", " "), justify="right")
+    grid.add_column("same", justify="right")
+    for person in sorted({person for _, person in table.counts}):
+        counts = [str(table.counts.get((ai, person), 0)) for ai in columns]
+        share = table.by_finding.get(person)
+        grid.add_row(person.replace("_", " "), *counts, "-" if share is None else _words(share))
+    console.print(grid)
+    console.print(
+        f"same finding {_words(table.same)}, same urgency {_words(table.same_urgency)}; "
+        f"the AI could not say in {table.abstained}. {RESEARCH_USE_ONLY}"
+    )
+
+
+def _words(share: Share) -> str:
+    if share.interval is None:
+        return "0 of 0"
+    low, high = share.interval
+    return f"{share.agreed} of {share.total} ({low:.2f} to {high:.2f})"
+
+
+def _plain(table: Agreement) -> dict[str, object]:
+    def plain(share: Share) -> dict[str, object]:
+        return {"agreed": share.agreed, "total": share.total, "interval_95": share.interval}
+
+    return {
+        "ai_seen": table.ai_seen,
+        "counts": [
+            {"ai": ai, "person": person, "cases": count}
+            for (ai, person), count in sorted(table.counts.items())
+        ],
+        "same": plain(table.same),
+        "same_urgency": plain(table.same_urgency),
+        "by_finding": {name: plain(share) for name, share in table.by_finding.items()},
+        "by_week": {name: plain(share) for name, share in table.by_week.items()},
+        "abstained": table.abstained,
+    }
