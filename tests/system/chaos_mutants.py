@@ -125,7 +125,7 @@ async def early(self, image, data):
     self._tell(io.Put(image.key))
     put = (self._archive.put, image.site, image.device, image.manifest, bytes(data))
     loop = asyncio.get_running_loop()
-    loop.call_later(3.0, lambda: loop.run_in_executor(None, *put))
+    loop.call_later(6.0, lambda: loop.run_in_executor(None, *put))
     return True
 Archiving.put = early
 """,
@@ -138,7 +138,7 @@ Records._present = all_there
         },
         (FaultKind.KILL_AT_STEP,),
         "lost",
-        lambda fault: fault.target.startswith("worker"),
+        _at(Step.DIAGNOSED, "worker"),
     ),
     "the outbox forgets which files it has taken": Mutant(
         {
@@ -148,8 +148,9 @@ from edge_device.outbox import outbox, reading
 outbox.source_digest = reading.source_digest = lambda key: os.urandom(32)
 """
         },
-        (FaultKind.TWIN, FaultKind.SAME_OUTBOX),
+        (FaultKind.KILL,),
         "doubled",
+        lambda fault: fault.target.startswith("edge"),
     ),
     "the agent does not ask a records store that came from a backup": Mutant(
         {
@@ -273,6 +274,6 @@ FIRST_LINES = {
         },
         (FaultKind.KILL_AT_STEP,),
         "",
-        lambda fault: fault.target.startswith("worker"),
+        _at(Step.DIAGNOSED, "worker"),
     ),
 }
