@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cloud_worker.diagnosis import Decision, Evidence, calibrated, decide
 from cloud_worker.engines.engine import Outputs
 from cloud_worker.explain import class_maps, field_map
+from cloud_worker.foreignness.loading import load_score
+from cloud_worker.foreignness.score import percentile_of
 from cloud_worker.models.bundle_folder import Bundle
-from cloud_worker.ood import load_ood, percentile_of
 from cloud_worker.preprocess import Prepared, prepare
 from cloud_worker.refusal import Refusal
 from cloud_worker.tiling import pool
@@ -38,7 +39,7 @@ class Conclusion:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._head_weight = bundle.head()[0] if bundle.has_exact_map else None
-        self._ood = load_ood(bundle)
+        self._ood = load_score(bundle)
 
     def prepare(self, rgb: NDArray[np.uint8], um_per_px: float | None) -> Prepared | Refusal:
         """The field at the bundle's scale with its tiles, or why it cannot be judged."""
@@ -79,6 +80,6 @@ class Conclusion:
         ood = self.bundle.card.ood
         if self._ood is None or ood is None:
             return None, None, None
-        distances = self._ood.distances(outputs.features)
+        distances = self._ood.distances(outputs)
         distance = float(pool(distances, prepared.weights))
         return distance, percentile_of(distance, ood.percentiles), ood.threshold

@@ -5,7 +5,7 @@ It judges no other bundle and serves nothing. (Over 250 lines: one page from ima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from safetensors.torch import save_model
 from torch import nn
 
+from cloud_worker.engines.engine import Outputs
+from cloud_worker.foreignness.score import Foreignness
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.bundle_writing import write_bundle
 from cloud_worker.models.card import (
     BundleCard,
-    OutOfDistribution,
     Preprocessing,
     Recipe,
     TrainingData,
 )
 from cloud_worker.models.export import rounded_copy, weights_of
 from cloud_worker.models.registry import architecture
-from cloud_worker.ood import fit_ood, percentile_table
 from training.batches import Lesson, pictures
 from training.calibrate import fit_temperature, fit_thresholds
 from training.card_facts import (
@@ -40,6 +40,14 @@ from training.card_facts import (
 from training.checkpoints import CHECKPOINT_FILE
 from training.compute import use_cores
 from training.data import Sample
+from training.fitting_foreignness import (
+    CARRIED,
+    FIT_IMAGES,
+    Learner,
+    carried_card,
+    fit_score,
+    small_changes,
+)
 from training.gan import sample_sheet, train_gan, write_sheet
 from training.images import CELL_TYPES, ImageSet, KeptOf, load_cells, load_images
 from training.initial_weights import initial_weights
@@ -216,16 +224,11 @@ def _write(
     meanings = [kind.meaning for kind in recipe.classes]
     thresholds = fit_thresholds(p, held_labels, meanings, recipe.calibration, fitted_on)
 
-    some = _evenly(train, 800)
-    seen = answer(network, some, preprocessing, inputs)
-    ood = fit_ood(seen.features, some.labels, recipe.calibration.ood_dims)
-    distances = pooled(ood.distances(held.features), calibration)
-    far = OutOfDistribution(
-        dims=len(ood.variances),
-        percentiles=percentile_table(distances),
-        threshold=float(np.percentile(distances, recipe.calibration.ood_percentile)),
-        fitted_on=f"train part ({len(some.labels)} tiles); threshold on {fitted_on}",
-    )
+    score = _fit_foreignness(recipe, network, train, preprocessing, inputs)
+    outputs = outputs_of(network, calibration.tiles, preprocessing, inputs)
+    distances = pooled(np.concatenate([score.distances(one) for one in outputs]), calibration)
+    percentile = recipe.calibration.ood_percentile
+    far = carried_card(score, distances, percentile, images=len(parts.calibration))
     answered = answer(network, test, preprocessing, inputs)
     write_predictions(
         training_folder(out),
@@ -274,7 +277,42 @@ def _write(
     )
     if record_only or not make_servable(network, inputs, recipe.segmentation, preprocessing):
         return None
-    return write_bundle(out, network, card, ood_tensors=ood.tensors(), seen=seen_tensors(parts))
+    return write_bundle(out, network, card, ood_tensors=score.tensors(), seen=seen_tensors(parts))
+
+
+def _fit_foreignness(
+    recipe: TrainingRecipe,
+    network: nn.Module,
+    train: ImageSet,
+    preprocessing: Preprocessing,
+    inputs: Sequence[str],
+) -> Foreignness:
+    """On training tiles as they are and with small changes of light, focus and JPEG quality."""
+    some = _evenly(train, FIT_IMAGES)
+    changed = some.tiles.copy()
+    for number, tile in enumerate(changed):
+        tile[..., :3] = small_changes(tile[..., :3], number)
+    learner = Learner()
+    for tiles in (some.tiles, changed):
+        start = 0
+        for seen in outputs_of(network, tiles, preprocessing, inputs):
+            labels = some.labels[start : start + len(seen.logits)]
+            learner.add(seen, [int(label) for label in labels])
+            start += len(seen.logits)
+    return fit_score(CARRIED, learner.learned(), recipe.calibration.ood_dims)
+
+
+def outputs_of(
+    network: nn.Module,
+    tiles: NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    inputs: Sequence[str] = ("original",),
+) -> Iterator[Outputs]:
+    """All that the network says of the tiles, sixteen at a time, in bfloat16 as `answer`."""
+    for start in range(0, len(tiles), 16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            outputs = network(*pictures(tiles[start : start + 16], preprocessing, inputs))
+        yield Outputs(*(one.float().numpy() for one in outputs[:3]))
 
 
 def answer(

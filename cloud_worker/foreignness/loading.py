@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_worker.foreignness.energy import Energy
+from cloud_worker.foreignness.joint import load_joint
 from cloud_worker.foreignness.mahalanobis import Mahalanobis
 from cloud_worker.foreignness.neighbours import Neighbours
 from cloud_worker.foreignness.patches import Patches
@@ -35,6 +36,7 @@ _KINDS: Final[dict[str, Callable[[Stored], Foreignness]]] = {
     "patches": lambda stored: Patches(_spread(stored), stored["ood.bank"]),
     "vim": lambda stored: VirtualLogit(_spread(stored), stored["ood.scale"]),
     "energy": lambda stored: Energy(),
+    "joint": load_joint,
 }
 
 

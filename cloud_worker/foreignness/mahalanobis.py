@@ -48,7 +48,11 @@ class Mahalanobis:
 
     def distances(self, seen: Outputs) -> Distances:
         """Root mean square over the C directions, near 1 inside."""
-        features = seen.features.astype(np.float64)
+        return self.distances_of(seen.features)
+
+    def distances_of(self, vectors: NDArray[np.floating]) -> Distances:
+        """The same of any N,C vectors of the kind that it was fitted on."""
+        features = vectors.astype(np.float64)
         channels = self.centres.shape[1]
         best = np.full(len(features), np.inf)
         for centre in self.centres.astype(np.float64):

@@ -34,7 +34,7 @@ class Spread:
         offset = vectors.astype(np.float64) - self.centre
         inside = offset @ self.basis.T.astype(np.float64)
         left = (offset**2).sum(axis=1) - (inside**2).sum(axis=1)
-        return np.sqrt(np.maximum(left, 0.0))
+        return np.asarray(np.sqrt(np.maximum(left, 0.0)), np.float64)
 
 
 def measure_spread(vectors: Vectors, dims: int) -> Spread:

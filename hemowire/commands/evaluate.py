@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from training.data import Sample
     from training.evaluation.document import Evaluation
     from training.evaluation.examples import Example
+    from training.evaluation.ood_images import ForeignSet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ood",
-        metavar="NAME=DIR",
+        metavar="NAME=DIR[@UM_PER_PX]",
         action="append",
         default=[],
-        help="images of another laboratory: run the five out-of-distribution tests with them; "
-        "--data is then the data set that the bundle was trained on; may be given again",
+        help="images of another laboratory: run the five out-of-distribution tests with them (its "
+        "cells are placed on own fields where their scale is given); --data is then the data set "
+        "that the bundle was trained on; may be given again",
     )
     parser.add_argument("--engine", choices=("auto", "openvino", "torch"), default="auto")
     parser.add_argument(
@@ -78,7 +80,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
 
     if args.foreign and (args.part or args.ood):
         raise DataError("--foreign judges images without labels: leave out --part and --ood")
-    foreign = dict(_named_folder(text) for text in args.ood)
+    foreign = [_foreign_set(text) for text in args.ood]
     bundle = load_bundle(args.bundle)
     scale = args.um_per_px or recorded_scale(bundle.card)
     everything: list[Sample] = []
@@ -87,12 +89,10 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     else:
         everything, _ = read_samples(args.data, rules_of_card(bundle.card), um_per_px=scale)
         samples = everything
-        if args.part:
+        if args.part or args.ood:
             samples = list(test_part(bundle, everything))
-        elif not args.ood:
-            refuse_training_images(bundle, samples)
         else:
-            samples = list(test_part(bundle, everything))
+            refuse_training_images(bundle, samples)
     engine = open_engine(bundle, args.engine)
     result, examples = _judged(args, bundle, engine, samples, console)
     if foreign:
@@ -151,12 +151,12 @@ def _with_ood(
     bundle: Bundle,
     engine: Engine,
     everything: list[Sample],
-    foreign: dict[str, Path],
+    foreign: list[ForeignSet],
 ) -> Evaluation:
     from rich.console import Console
     from rich.progress import Progress
-    from training.evaluation.ood_run import run_ood_tests
 
+    from training.evaluation.ood_run import run_ood_tests
     from training.evaluation.page.terminal import ood_tables
 
     console = Console()
@@ -174,13 +174,20 @@ def _with_ood(
     return result.model_copy(update={"ood": found})
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
+def _foreign_set(text: str) -> ForeignSet:
     from training.data import DataError
+    from training.evaluation.ood_images import ForeignSet
 
-    name, equals, folder = text.partition("=")
-    if not (name and equals and Path(folder).is_dir()):
-        raise DataError(f"--ood {text}: give NAME=DIR with a folder of images")
-    return name, Path(folder)
+    name, _, rest = text.partition("=")
+    folder, _, scale = rest.rpartition("@") if "@" in rest else (rest, "", "")
+    if not (name and folder and Path(folder).is_dir()):
+        raise DataError(
+            f"--ood {text}: give NAME=DIR or NAME=DIR@UM_PER_PX with a folder of images"
+        )
+    try:
+        return ForeignSet(name, Path(folder), float(scale) if scale else None)
+    except ValueError:
+        raise DataError(f"--ood {text}: {scale!r} is no scale in um per pixel") from None
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from cloud_worker.foreignness.mahalanobis import fit_mahalanobis
+from cloud_worker.foreignness.score import percentile_table
 from cloud_worker.models.bundle import Bundle, load_bundle, write_bundle
 from cloud_worker.models.card import (
     BundleCard,
@@ -23,7 +25,6 @@ from cloud_worker.models.card import (
     TrainingData,
 )
 from cloud_worker.models.registry import build_network
-from cloud_worker.ood import fit_ood, percentile_table
 
 SIDE_PX = 64
 CLASSES = (
@@ -113,8 +114,8 @@ def resnet34_bundle(
     noise = torch.randn(60, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         features = resnet34_network(noise)[1].numpy()
-    model = fit_ood(features, np.arange(60) % 2, 4)
-    distances = model.distances(features)
+    model = fit_mahalanobis(features, np.arange(60) % 2, 4)
+    distances = model.distances_of(features)
     assert card.ood is not None
     ood = card.ood.model_copy(
         update={

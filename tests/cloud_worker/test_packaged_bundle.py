@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cloud_worker.engines.engine import open_engine
+from cloud_worker.foreignness.loading import load_score
 from cloud_worker.models.bundle import PACKAGED, Bundle, default_bundle, load_bundle
-from cloud_worker.ood import load_ood
 from cloud_worker.preprocess import Prepared, prepare
 from edge_device.simulator.cell_types import DiagnosisClass
 from edge_device.simulator.field import render_field
@@ -28,7 +28,7 @@ def test_it_is_small_and_says_that_it_is_synthetic(bundle: Bundle) -> None:
     assert default_bundle().folder == PACKAGED / NAME
     assert bundle.card.training_data_label == "synthetic"
     assert bundle.card.limits_of_use and bundle.card.metrics
-    assert load_ood(bundle) is not None
+    assert load_score(bundle) is not None
 
 
 @pytest.mark.timeout(240)

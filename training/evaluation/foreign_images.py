@@ -5,7 +5,7 @@ All random choices come from the generator that is handed in. It reads and write
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -87,26 +87,27 @@ def resized(image: Rgb, height_px: int, width_px: int) -> Rgb:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell cut out with a rim of its surroundings."""
+    """One cell cut out, as the light that it lets through."""
 
-    pixels: Rgb
+    passed: NDArray[np.float32]
+    """H,W,3: its colour over that of the empty background around it."""
     mask: Mask
 
 
-def cut_cells(image: Rgb, mask: Mask, *, least_px: int = 60, rim_px: int = 3) -> list[Cell]:
-    """The connected parts of a mask that no border cuts, each with a rim."""
+def cut_cells(image: Rgb, mask: Mask, *, least_px: int = 60) -> list[Cell]:
+    """The connected parts of a mask that no border cuts, each with a rim of what surrounds it."""
     count, marks, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    background = np.maximum(np.percentile(image.reshape(-1, 3), 90, axis=0), 1.0)
     found = []
     height, width = mask.shape
     for number in range(1, count):
         left, top, w, h, area = (int(v) for v in facts[number])
-        rim = max(rim_px, round(0.12 * max(w, h)))
+        rim = max(3, round(0.12 * max(w, h)))
         x0, y0, x1, y1 = left - rim, top - rim, left + w + rim, top + h + rim
         if area < least_px or min(x0, y0) < 0 or x1 > width or y1 > height:
             continue
-        own = (marks[y0:y1, x0:x1] == number).astype(np.uint8)
-        wide = cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim)))
-        found.append(Cell(image[y0:y1, x0:x1].copy(), wide > 0))
+        passed = np.clip(image[y0:y1, x0:x1] / background, 0.0, 1.0).astype(np.float32)
+        found.append(Cell(passed, marks[y0:y1, x0:x1] == number))
     return found
 
 
@@ -117,35 +118,42 @@ def without_cells(image: Rgb, mask: Mask) -> Rgb:
 
 
 def transplanted(
-    image: Rgb, mask: Mask, cells: list[Cell], scale: float, rng: np.random.Generator
+    image: Rgb, mask: Mask, cells: Sequence[Cell], scale: float, rng: np.random.Generator
 ) -> Rgb:
     """The image with each of its cells painted over and another one, `scale` times as large in
-    pixels, cloned seamlessly into its place. Unchanged where it has no cells.
+    pixels, laid in its place. Unchanged where it has no cells.
+
+    A cell takes its share of the light of the place that it comes to (Beer-Lambert), with a soft edge:
+    no seam and no foreign background tells of it.
     """
     count, _, facts, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     made = without_cells(image, mask)
+    light = np.percentile(image.reshape(-1, 3), 90, axis=0)
     for number in range(1, count):
-        if facts[number][cv2.CC_STAT_AREA] < 60:
-            continue
-        cell = cells[int(rng.integers(len(cells)))]
-        made = _cloned(made, cell, scale, tuple(centres[number]))
+        if facts[number][cv2.CC_STAT_AREA] >= 60:
+            cell = cells[int(rng.integers(len(cells)))]
+            turned = Cell(
+                np.rot90(cell.passed, turns := int(rng.integers(4))), np.rot90(cell.mask, turns)
+            )
+            x, y = (float(v) for v in centres[number])
+            _lay(made, turned, scale, (x, y), light)
     return made
 
 
-def _cloned(image: Rgb, cell: Cell, scale: float, centre: tuple[float, float]) -> Rgb:
-    height, width = (max(8, round(side * scale)) for side in cell.mask.shape)
-    if height + 4 > image.shape[0] or width + 4 > image.shape[1]:
-        return image
+def _lay(
+    image: Rgb, cell: Cell, scale: float, centre: tuple[float, float], light: NDArray[np.float64]
+) -> None:
+    height, width = (max(6, round(side * scale)) for side in cell.mask.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    pixels = cv2.resize(cell.pixels, (width, height), interpolation=how)
-    mask = cv2.resize(cell.mask.astype(np.uint8) * 255, (width, height))
-    mask[:1], mask[-1:], mask[:, :1], mask[:, -1:] = 0, 0, 0, 0
-    if not (mask > 127).any():
-        return image
-    # The whole patch must lie inside the image.
-    x = int(np.clip(centre[0], width // 2 + 2, image.shape[1] - width // 2 - 3))
-    y = int(np.clip(centre[1], height // 2 + 2, image.shape[0] - height // 2 - 3))
-    # seamlessClone centres the mask's bounding box, so the whole patch counts as mask-sized.
-    solid = np.where(mask > 127, 255, 0).astype(np.uint8)
-    done = cv2.seamlessClone(pixels, image, solid, (x, y), cv2.NORMAL_CLONE)
-    return np.asarray(done, np.uint8)
+    passed = cv2.resize(cell.passed, (width, height), interpolation=how)
+    solid = cv2.resize(cell.mask.astype(np.float32), (width, height), interpolation=how)
+    alpha = cv2.GaussianBlur(solid, (0, 0), 0.8)[..., None]
+    left, top = round(centre[0] - width / 2), round(centre[1] - height / 2)
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + height, image.shape[0]), min(left + width, image.shape[1])
+    if y1 <= y0 or x1 <= x0:
+        return
+    there = image[y0:y1, x0:x1].astype(np.float32)
+    inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    mixed = there * (1 - alpha[inside]) + passed[inside] * light * alpha[inside]
+    image[y0:y1, x0:x1] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

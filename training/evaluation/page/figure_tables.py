@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from service_runtime.report_page.markup import Element, tag
 from service_runtime.report_page.table import table
-from training.evaluation.document import Evaluation, OodFigure, OodTable, PrintedMatrix, Share
+from training.evaluation.document import (
+    Evaluation,
+    OodFigure,
+    OodTable,
+    PrintedMatrix,
+    RegimeRow,
+    Share,
+)
 from training.evaluation.goals import GOALS, judged_goals
 from wire_protocol.words import class_word, figure_word
 
@@ -131,11 +140,11 @@ def paired_table(result: Evaluation) -> Element | None:
     return table("Paired", heads, rows, note=note)
 
 
-def regime_table(result: Evaluation) -> Element:
+def regime_rows_table(regimes: Sequence[RegimeRow]) -> Element:
     """The regimes' figures."""
     rows: list[list[str]] = []
     system = None
-    for one in result.regimes:
+    for one in regimes:
         if one.system != system:
             rows.append([one.system])
             system = one.system

@@ -30,7 +30,7 @@ from training.evaluation.page.figure_tables import (
     ood_table,
     paired_table,
     printed_table,
-    regime_table,
+    regime_rows_table,
     share_text,
 )
 from training.evaluation.page.matrix_picture import matrix_picture
@@ -241,7 +241,9 @@ def _confounds(result: Evaluation) -> Element | None:
 def _regimes(result: Evaluation) -> Element | None:
     if not result.regimes:
         return None
-    return section("By way of splitting", regime_picture(result.regimes), regime_table(result))
+    return section(
+        "By way of splitting", regime_picture(result.regimes), regime_rows_table(result.regimes)
+    )
 
 
 def _foreign(result: Evaluation) -> list[Element]:

@@ -1,0 +1,259 @@
+"""The five out-of-distribution tests of a bundle: every score fitted, one threshold each, all sets judged.
+
+Scores see the training part alone, thresholds the calibration part alone, and the test part is judged
+with both. The rule on magnification is left out: it would refuse most foreign images by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_worker.engines.engine import Engine, Outputs
+from cloud_worker.foreignness.loading import load_score
+from cloud_worker.foreignness.score import Foreignness
+from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.models.card import Meaning
+from cloud_worker.preprocess import prepare
+from cloud_worker.refusal import Refusal
+from cloud_worker.tiling import cut_tiles, pool
+from training.batches import hide_corner
+from training.data import DataError, Sample, read_image
+from training.evaluate import recorded_part, test_part
+from training.evaluation.document import OodTable
+from training.evaluation.foreign_images import Rgb
+from training.evaluation.goals import COVERAGE
+from training.evaluation.judge import infer
+from training.evaluation.ood_images import (
+    ForeignSet,
+    ImageSet,
+    changed_sets,
+    evenly,
+    foreign_sets,
+    transplanted_sets,
+)
+from training.evaluation.ood_tests import LeftOut, Measured, ScoreRun, score_figures
+from training.fitting_foreignness import (
+    FIT_IMAGES,
+    PLACES_OF,
+    Learner,
+    fit_score,
+    small_changes,
+)
+from training.metrics import Numbers, softmax
+
+Say = Callable[[str], None]
+FOIL = "colour"
+KINDS = ("mahalanobis", "neighbours", "vim", "energy", "patches", "joint")
+WORDS = {
+    "mahalanobis": "distance of pooled features to the nearest class centre",
+    "neighbours": "distance of pooled features to the fifth nearest training image",
+    "vim": "pooled features outside the principal directions, less the energy",
+    "energy": "energy of the logits",
+    "patches": "farthest places of the last maps from training places",
+    "joint": "pooled features, their deviations over the field, and direction alone, together",
+    FOIL: "mean and deviation of R, G and B alone: the foil, never carried",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """One score, and the same score fitted without each class."""
+
+    kind: str
+    whole: Foreignness
+    without: tuple[Foreignness, ...]
+    is_carried: bool
+
+
+@dataclass(slots=True)
+class _Field:
+    """What one field gives every score, and whether leukemia would be suspected."""
+
+    outputs: Outputs
+    colours: Outputs
+    weights: NDArray[np.float64]
+    is_called: bool
+
+
+@dataclass(slots=True)
+class _Gathered:
+    distances: dict[str, list[float]] = field(default_factory=dict)
+    called: list[bool] = field(default_factory=list)
+
+
+def run_ood_tests(
+    bundle: Bundle,
+    engine: Engine,
+    samples: Sequence[Sample],
+    foreign: Sequence[ForeignSet],
+    *,
+    kinds: Sequence[str] = KINDS,
+    most: int = FIT_IMAGES,
+    say: Say = lambda words: None,
+) -> OodTable:
+    """All tests with all scores; `samples` are the whole data set that the bundle was made from."""
+    train, calibration = (recorded_part(bundle, samples, name) for name in ("train", "calibration"))
+    test = test_part(bundle, samples)
+    if not (train and calibration):
+        raise DataError("the data set lacks the bundle's training or calibration images")
+    say("fitting the scores")
+    scores = _fit(bundle, engine, evenly(train, most), kinds)
+    held = _gather(bundle, engine, scores, calibration, _pixels(calibration))
+    say("judging the test part")
+    own = _gather(bundle, engine, scores, test, _pixels(test), with_left_out=True)
+    measured: dict[str, list[Measured]] = {score.kind: [] for score in scores}
+    for one in _sets(bundle, train, test, foreign):
+        say(f"({one.test[0]}) {one.on}")
+        found = _gather(bundle, engine, scores, (), one.images, um_per_px=_scale(bundle, test))
+        for score in scores:
+            distances = np.array(found.distances[score.kind])
+            called = np.array(found.called, np.bool_)
+            measured[score.kind].append(Measured(one.test, one.on, distances, called))
+    names = [kind.name for kind in bundle.card.classes]
+    labels = np.array([names.index(sample.label) for sample in test], np.int64)
+    fitted_on = (
+        f"score: train part ({min(most, len(train))} images); "
+        f"threshold: calibration part ({len(calibration)} images)"
+    )
+    runs = [
+        ScoreRun(
+            kind=score.kind,
+            words=WORDS[score.kind],
+            is_carried=score.is_carried,
+            fitted_on=fitted_on,
+            calibration=np.array(held.distances[score.kind]),
+            calibration_images=frozenset(sample.sha256 for sample in calibration),
+            own=np.array(own.distances[score.kind]),
+            own_images=frozenset(sample.sha256 for sample in test),
+            measured=measured[score.kind],
+            left_out=_left_out(score, own, labels, names),
+        )
+        for score in scores
+    ]
+    return OodTable(
+        coverage=COVERAGE,
+        left_out="refitted",
+        nuisances=tuple(one.on for one in changed_sets(())),
+        scores=tuple(score_figures(run, COVERAGE) for run in runs),
+    )
+
+
+def _fit(
+    bundle: Bundle, engine: Engine, train: Sequence[Sample], kinds: Sequence[str]
+) -> list[_Score]:
+    names = [kind.name for kind in bundle.card.classes]
+    learner, by_colour = Learner(places_of_every=max(1, 2 * len(train) // PLACES_OF)), Learner()
+    for number, sample in enumerate(train):
+        image, label = read_image(sample.path), names.index(sample.label)
+        for pixels in (image, small_changes(image, number)):
+            seen = _read(bundle, engine, pixels, sample.um_per_px)
+            labels = [label] * len(seen.weights)
+            learner.add(seen.outputs, labels)
+            if pixels is image:
+                by_colour.add(seen.colours, labels)
+    whole, foil = learner.learned(), by_colour.learned()
+    carried = load_score(bundle)
+    scores = []
+    for kind in (*kinds, FOIL):
+        known, fitted_as = (foil, "mahalanobis") if kind == FOIL else (whole, kind)
+        is_carried = carried is not None and carried.kind == kind
+        fitted = carried if is_carried and carried is not None else fit_score(fitted_as, known)
+        without = tuple(fit_score(fitted_as, known.without(number)) for number in range(len(names)))
+        scores.append(_Score(kind, fitted, without, is_carried))
+    return scores
+
+
+def _gather(
+    bundle: Bundle,
+    engine: Engine,
+    scores: Sequence[_Score],
+    samples: Sequence[Sample],
+    images: Iterable[Rgb],
+    *,
+    um_per_px: float | None = None,
+    with_left_out: bool = False,
+) -> _Gathered:
+    found = _Gathered()
+    for number, image in enumerate(images):
+        scale = samples[number].um_per_px if samples else um_per_px
+        seen = _read(bundle, engine, image, scale)
+        found.called.append(seen.is_called)
+        for score in scores:
+            pairs = [(score.kind, score.whole)]
+            if with_left_out:
+                pairs += [(f"{score.kind} {n}", one) for n, one in enumerate(score.without)]
+            for name, one in pairs:
+                outputs = seen.colours if score.kind == FOIL else seen.outputs
+                distance = float(pool(one.distances(outputs), seen.weights))
+                found.distances.setdefault(name, []).append(distance)
+    return found
+
+
+def _read(bundle: Bundle, engine: Engine, image: Rgb, um_per_px: float | None) -> _Field:
+    """A field through the network; DataError where its scale does not fit the bundle."""
+    card = bundle.card
+    prepared = prepare(image, um_per_px, card.preprocessing)
+    if isinstance(prepared, Refusal):
+        raise DataError(f"an image of these tests is refused by itself: {prepared.text}")
+    outputs = infer(engine, prepared)
+    tiles = [hide_corner(t, card.preprocessing) for t in cut_tiles(prepared.field, prepared.plan)]
+    six = np.array([_six(tile) for tile in tiles], np.float32)
+    logits = pool(outputs.logits, prepared.weights)
+    p = softmax(logits[None], card.calibration.temperature)[0]
+    chances = {
+        meaning: sum(p[i] for i, kind in enumerate(card.classes) if kind.meaning is meaning)
+        for meaning in Meaning
+    }
+    is_called = bool(
+        chances[Meaning.ACUTE] >= card.thresholds.t_acute
+        or chances[Meaning.CHRONIC] >= card.thresholds.t_chronic
+    )
+    colours = Outputs(outputs.logits, six, outputs.maps)
+    return _Field(outputs, colours, prepared.weights, is_called)
+
+
+def _six(tile: Rgb) -> NDArray[np.float64]:
+    pixels = tile.reshape(-1, 3).astype(np.float64)
+    return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
+
+
+def _left_out(
+    score: _Score, own: _Gathered, labels: Numbers, names: Sequence[str]
+) -> tuple[LeftOut, ...]:
+    return tuple(
+        LeftOut(
+            names[number],
+            np.array(own.distances[f"{score.kind} {number}"]),
+            labels == number,
+        )
+        for number in range(len(names))
+        if (labels == number).any()
+    )
+
+
+def _sets(
+    bundle: Bundle,
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    foreign: Sequence[ForeignSet],
+) -> Iterable[ImageSet]:
+    some = evenly(test)
+    for one in foreign:
+        yield from foreign_sets(one, train)
+    for one in foreign:
+        yield from transplanted_sets(one, train, some, _scale(bundle, test))
+    yield from changed_sets(some)
+
+
+def _scale(bundle: Bundle, samples: Sequence[Sample]) -> float | None:
+    """The scale that images without one are taken to have: that of the bundle's own."""
+    scales = [sample.um_per_px for sample in samples if sample.um_per_px]
+    return float(np.median(scales)) if scales else bundle.card.preprocessing.um_per_px
+
+
+def _pixels(samples: Sequence[Sample]) -> Iterable[Rgb]:
+    return (read_image(sample.path) for sample in samples)
