@@ -184,7 +184,7 @@ identity.Ledger.decide = first
         "doubled",
         lambda fault: fault.spoil in ("doubled", "replayed later, out of order"),
     ),
-    "Recorded is said before the commit": Mutant(
+    "Recorded is said, and the report acknowledged, before the commit": Mutant(
         {
             "records": """
 import asyncio
@@ -197,6 +197,7 @@ async def record(self):
         batch = await self._next_batch(self._queue)
         early = [w for w in batch if isinstance(w.work, Filed) and w.work.report.outcome]
         for waiting in early:
+            waiting.ack()
             judged = Judged(Verdict.FIRST, waiting.work.report.outcome)
             self._answer(waiting, judged, self._store.store_id, monotonic_ns())
         if early:
