@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_worker.cells import SeenField
 from cloud_worker.decode import DEFAULT_LIMITS, DecodeLimits, decode
 from cloud_worker.engines.engine import Engine, Outputs, join_outputs
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.opening import prepare_counted
 from cloud_worker.preprocess import Prepared
 from cloud_worker.refusal import Refusal
 
@@ -32,11 +34,17 @@ class Classifier:
     """A bundle and an engine that runs it. Not thread-safe, as its engine is not."""
 
     def __init__(
-        self, bundle: Bundle, engine: Engine, *, limits: DecodeLimits = DEFAULT_LIMITS
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+        count_white_cells: bool = True,
     ) -> None:
         self.bundle = bundle
         self.engine = engine
         self._limits = limits
+        self._count_white_cells = count_white_cells
         self._conclusion = Conclusion(bundle)
 
     def prepare(self, rgb: NDArray[np.uint8], um_per_px: float | None) -> Prepared | Refusal:
@@ -53,22 +61,24 @@ class Classifier:
 
     def classify_pixels(self, rgb: NDArray[np.uint8], um_per_px: float | None) -> Finding:
         """The finding on one decoded image."""
-        return self._conclude(self.prepare(rgb, um_per_px))
+        to = self.bundle.card.preprocessing
+        return self._conclude(*prepare_counted(rgb, um_per_px, to, count=self._count_white_cells))
 
     def classify(self, pictures: Iterable[Picture]) -> Iterator[Finding]:
         """One finding per picture, in order; reads the next picture only when it is asked for."""
         for picture in pictures:
             rgb = decode(picture.data, self._limits)
-            yield self._conclude(
-                rgb if isinstance(rgb, Refusal) else self.prepare(rgb, picture.um_per_px)
-            )
+            if isinstance(rgb, Refusal):
+                yield self.refuse(rgb)
+            else:
+                yield self.classify_pixels(rgb, picture.um_per_px)
 
-    def _conclude(self, prepared: Prepared | Refusal) -> Finding:
+    def _conclude(self, prepared: Prepared | Refusal, seen: SeenField) -> Finding:
         if isinstance(prepared, Refusal):
-            return self.refuse(prepared)
+            return self._conclusion.refuse(prepared, seen)
         step = self.engine.batch_size
         parts = [
             self.engine.infer(prepared.tiles(start, start + step))
             for start in range(0, prepared.count, step)
         ]
-        return self.finish(prepared, join_outputs(parts))
+        return self._conclusion.finish(prepared, join_outputs(parts), seen)

@@ -29,6 +29,8 @@ from wire_protocol.json_messages import ACUTE_UNCERTAIN, CANNOT_SAY, Reason, Urg
 
 DECIMALS = 4
 LINEAGE_SHARE = 0.8
+WHITE_CELLS_NEEDED = 1
+"""Of a field; a slide needs more. Without a white cell there is nothing to judge."""
 
 TECHNICAL = frozenset(
     {
@@ -59,7 +61,7 @@ class Evidence:
     ood_percentile: float | None = None
     white_cells: int | None = None
     """None where they were not counted; then no rule about counts applies."""
-    white_cells_needed: int = 0
+    white_cells_needed: int = WHITE_CELLS_NEEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,23 @@ def decide(seen: Evidence, classes: Sequence[ClassCard], limits: Thresholds) -> 
             "have a person look."
         )
         return _cannot_say(2, Urgency.CANNOT_SAY, Reason.OUT_OF_DISTRIBUTION, words)
-    if seen.white_cells is not None and seen.white_cells < seen.white_cells_needed:
-        cells = "white cell" if seen.white_cells == 1 else "white cells"
-        words = (
-            f"{seen.white_cells} {cells}, at least {seen.white_cells_needed} needed. "
-            "Capture more fields."
-        )
-        return _cannot_say(2, Urgency.CANNOT_SAY, Reason.TOO_FEW_WHITE_CELLS, words)
+    few = too_few_white_cells(seen.white_cells, seen.white_cells_needed)
+    if few is not None:
+        return _cannot_say(2, Urgency.CANNOT_SAY, few.reason, few.text)
     if seen.probabilities is None or len(seen.probabilities) != len(classes):
         raise ValueError(f"need {len(classes)} probabilities or a refusal")
     return _decide_on_probabilities(seen.probabilities, classes, limits)
+
+
+def too_few_white_cells(counted: int | None, needed: int = WHITE_CELLS_NEEDED) -> Refusal | None:
+    """Why a count does not do, None where it does or where nobody counted."""
+    if counted is None or counted >= needed:
+        return None
+    cells = "white cell" if counted == 1 else "white cells"
+    return Refusal(
+        Reason.TOO_FEW_WHITE_CELLS,
+        f"{counted} {cells}, at least {needed} needed. Capture more fields.",
+    )
 
 
 def _decide_on_probabilities(

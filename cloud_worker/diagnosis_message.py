@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud_worker.diagnosis import Decision
+from cloud_worker.finding import Finding
 from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.models.card import Meaning
 from cloud_worker.wording import message_text
 from wire_protocol.json_messages import (
     MAX_BOXES,
@@ -42,6 +44,14 @@ class Picture:
     height_px: int
     white_cell_boxes: tuple[Box, ...] | None = None
     """All of them, most suspicious first; None where they were not counted."""
+
+
+def picture_of(finding: Finding) -> Picture | None:
+    """The image's size and boxes as a message tells them; None where it was not decoded."""
+    seen = finding.seen
+    if seen is None:
+        return None
+    return Picture(seen.width_px, seen.height_px, finding.white_cell_boxes)
 
 
 def diagnosis_message(
@@ -90,6 +100,11 @@ def diagnosis_message(
         "p_acute": decision.p_acute,
         **probabilities,
         "ood_percentile": None if ood_percentile is None else round(ood_percentile, 1),
+        "acute_classes": tuple(c.key for c in card.classes if c.meaning is Meaning.ACUTE),
+        "chronic_classes": tuple(c.key for c in card.classes if c.meaning is Meaning.CHRONIC),
+        "t_acute": card.thresholds.t_acute,
+        "t_chronic": card.thresholds.t_chronic,
+        "abstention": card.thresholds.abstention,
         "model": f"{bundle.name}/{engine_name}",
         "training_data": card.training_data_label,
         "captured_at": manifest.captured_at,

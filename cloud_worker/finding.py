@@ -4,17 +4,21 @@ after it was made. The worker and `hemowire classify` both conclude through it, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_worker.cells import Box, SeenField
+from cloud_worker.cells.seen import largest_nucleus_first, most_evidence_first
 from cloud_worker.diagnosis import Decision, Evidence, calibrated, decide
 from cloud_worker.engines.engine import Outputs
 from cloud_worker.explain import class_maps, field_map
 from cloud_worker.foreignness.loading import load_score
 from cloud_worker.foreignness.score import percentile_of
 from cloud_worker.models.bundle_folder import Bundle
+from cloud_worker.models.card import Meaning
 from cloud_worker.preprocess import Prepared, prepare
 from cloud_worker.refusal import Refusal
 from cloud_worker.tiling import pool
@@ -31,6 +35,10 @@ class Finding:
     ood_distance: float | None = None
     class_map: NDArray[np.float32] | None = None
     """K,h,w over the (padded) field at the bundle's scale; None where the network did not run or has no exact map."""
+    seen: SeenField | None = None
+    """The image's size and white cells; None where nobody looked."""
+    white_cell_boxes: tuple[Box, ...] | None = None
+    """All of them, most suspicious first; None where they were not counted."""
 
 
 class Conclusion:
@@ -45,33 +53,54 @@ class Conclusion:
         """The field at the bundle's scale with its tiles, or why it cannot be judged."""
         return prepare(rgb, um_per_px, self.bundle.card.preprocessing)
 
-    def refuse(self, refusal: Refusal) -> Finding:
+    def refuse(self, refusal: Refusal, seen: SeenField | None = None) -> Finding:
         """The finding on an image that no network sees."""
         card = self.bundle.card
-        return Finding(decide(Evidence(refusal=refusal), card.classes, card.thresholds))
+        decision = decide(Evidence(refusal=refusal), card.classes, card.thresholds)
+        boxes = None if seen is None else largest_nucleus_first(seen)
+        return Finding(decision, seen=seen, white_cell_boxes=boxes)
 
-    def finish(self, prepared: Prepared, outputs: Outputs) -> Finding:
+    def finish(
+        self, prepared: Prepared, outputs: Outputs, seen: SeenField | None = None
+    ) -> Finding:
         """The finding on a field from the outputs of ALL its tiles, in the plan's order."""
         if len(outputs.logits) != prepared.count:
             raise ValueError(f"{len(outputs.logits)} outputs for {prepared.count} tiles")
         card = self.bundle.card
         logits = pool(outputs.logits, prepared.weights)
         distance, percentile, threshold = self._foreignness(prepared, outputs)
-        seen = Evidence(
+        evidence = Evidence(
             probabilities=calibrated(logits, card.calibration.temperature),
             ood_distance=distance,
             ood_threshold=threshold,
             ood_percentile=percentile,
+            white_cells=None if seen is None else seen.white_cells,
         )
         class_map = None
         if self._head_weight is not None:
             class_map = field_map(class_maps(outputs.maps, self._head_weight), prepared.plan)
         return Finding(
-            decision=decide(seen, card.classes, card.thresholds),
+            decision=decide(evidence, card.classes, card.thresholds),
             tiles=prepared.count,
             ood_percentile=percentile,
             ood_distance=distance,
             class_map=class_map,
+            seen=seen,
+            white_cell_boxes=None if seen is None else self._ordered(seen, prepared, class_map),
+        )
+
+    def _ordered(
+        self, seen: SeenField, prepared: Prepared, class_map: NDArray[np.float32] | None
+    ) -> tuple[Box, ...] | None:
+        if class_map is None:
+            return largest_nucleus_first(seen)
+        plan, field_px = prepared.plan, prepared.field.shape
+        return most_evidence_first(
+            seen,
+            acute_evidence(class_map, [c.meaning for c in self.bundle.card.classes]),
+            field_px=(field_px[0], field_px[1]),
+            pads_px=(plan.pad_top_px, plan.pad_left_px),
+            padded_px=(plan.tops[-1] + plan.tile_height_px, plan.lefts[-1] + plan.tile_width_px),
         )
 
     def _foreignness(
@@ -83,3 +112,19 @@ class Conclusion:
         distances = self._ood.distances(outputs)
         distance = float(pool(distances, prepared.weights))
         return distance, percentile_of(distance, ood.percentiles), ood.threshold
+
+
+def acute_evidence(
+    class_map: NDArray[np.float32], meanings: Sequence[Meaning]
+) -> NDArray[np.float32]:
+    """h,w: by how much the strongest leukemia class leads the strongest other one, place by place.
+
+    Acute classes where the bundle has any, else the chronic ones.
+    """
+    wanted = Meaning.ACUTE if Meaning.ACUTE in meanings else Meaning.CHRONIC
+    numbers = [k for k, meaning in enumerate(meanings) if meaning is wanted]
+    others = [k for k in range(len(meanings)) if k not in numbers]
+    if not numbers or not others:
+        return np.asarray(class_map.max(axis=0), np.float32)
+    lead = class_map[numbers].max(axis=0) - class_map[others].max(axis=0)
+    return np.asarray(lead, np.float32)

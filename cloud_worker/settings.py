@@ -56,6 +56,9 @@ class LimitSettings(Settings):
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     suspect_s: float = Field(default=30.0, gt=0)
     suspect_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
+    #: Count the white cells of each field and refuse one without any. Turn it off for a stain that
+    #: they are not found on; `white_cells` is then null in every message.
+    count_white_cells: bool = True
     #: A stop finishes what is here for this long, then releases the rest.
     drain_s: float = Field(default=10.0, ge=0)
 

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from cloud_worker.cells import SeenField
 from cloud_worker.decode import DecodeLimits
 from cloud_worker.models.card import Preprocessing
 from cloud_worker.opening import Opened, OpenRequest, open_image
-from cloud_worker.preprocess import Prepared, prepare
+from cloud_worker.preprocess import Prepared, lay_out
 from cloud_worker.refusal import Refusal
 from wire_protocol.json_messages import Reason
 
@@ -48,6 +49,7 @@ def open_suspect(
         "um_per_px": request.um_per_px,
         "preprocessing": request.preprocessing.model_dump(mode="json"),
         "limits": asdict(request.limits),
+        "count_white_cells": request.count_white_cells,
         **asdict(child_limits),
     }
     try:
@@ -93,11 +95,22 @@ def _read_answer(answer: bytes, preprocessing: Preprocessing) -> Opened:
     facts: dict[str, Any] = json.loads(head)
     thumbnail_bytes, (height, width) = int(facts["thumbnail_bytes"]), facts["field"]
     thumbnail = rest[:thumbnail_bytes] if thumbnail_bytes else None
+    seen = _read_seen(facts["seen"])
     if facts["reason"]:
-        return Opened(thumbnail, Refusal(Reason(facts["reason"]), str(facts["text"])))
+        return Opened(thumbnail, Refusal(Reason(facts["reason"]), str(facts["text"])), seen)
     pixels = np.frombuffer(rest, np.uint8, offset=thumbnail_bytes).reshape(height, width, 3)
-    # The child has resampled: at the bundle's own scale this only plans the tiles again.
-    return Opened(thumbnail, prepare(pixels, preprocessing.um_per_px, preprocessing))
+    # The child has resampled: this only plans the tiles again.
+    return Opened(thumbnail, lay_out(pixels, preprocessing), seen)
+
+
+def _read_seen(told: dict[str, Any] | None) -> SeenField | None:
+    if told is None:
+        return None
+    boxes = told["boxes"]
+    if boxes is not None:
+        boxes = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h in boxes)
+    areas = tuple(float(area) for area in told["nucleus_um2"])
+    return SeenField(int(told["width_px"]), int(told["height_px"]), boxes, areas)
 
 
 def main(source: BinaryIO, target: BinaryIO) -> None:
@@ -112,6 +125,7 @@ def main(source: BinaryIO, target: BinaryIO) -> None:
         um_per_px=facts["um_per_px"],
         preprocessing=Preprocessing.model_validate(facts["preprocessing"]),
         limits=DecodeLimits(**facts["limits"]),
+        count_white_cells=bool(facts["count_white_cells"]),
     )
     opened = open_image(source.read(), request)
     thumbnail, prepared = opened.thumbnail or b"", opened.prepared
@@ -124,6 +138,7 @@ def main(source: BinaryIO, target: BinaryIO) -> None:
         "field": field.shape[:2],
         "reason": reason,
         "text": text,
+        "seen": None if opened.seen is None else asdict(opened.seen),
     }
     target.write(json.dumps(answer).encode() + b"\n")
     target.write(thumbnail)

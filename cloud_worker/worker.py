@@ -22,14 +22,13 @@ from cloud_worker.admission import Admission
 from cloud_worker.archive import Archive, ArchiveAwayError
 from cloud_worker.archiving import Archiving, Image
 from cloud_worker.decode import DecodeLimits
-from cloud_worker.diagnosis_message import Origin, diagnosis_message
+from cloud_worker.diagnosis_message import Origin, diagnosis_message, picture_of
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.inference import ImageFailedError, Inference
 from cloud_worker.intake import Intake
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.offers import Offers
 from cloud_worker.opening import Opened, OpenRequest, open_image
-from cloud_worker.preprocess import Prepared
 from cloud_worker.previews import Previews
 from cloud_worker.publishing import Outgoing, Publisher
 from cloud_worker.refusal import Refusal
@@ -142,7 +141,7 @@ class Worker:
                 opened = await self._decode(image, data)
                 del data
                 self._free(image, archived)
-                finding = await self._infer_and_explain(image, opened.prepared)
+                finding = await self._infer_and_explain(image, opened)
             if archived is not None and not await archived:
                 self._stamps.forget(image.manifest.image_id)
                 return
@@ -170,6 +169,7 @@ class Worker:
             um_per_px=image.manifest.um_per_px,
             preprocessing=self._bundle.card.preprocessing,
             limits=DecodeLimits(max_pixels=self._limits.max_pixels),
+            count_white_cells=self._limits.count_white_cells,
         )
         if image.is_suspect:
             child = ChildLimits(self._limits.suspect_s, self._limits.suspect_bytes)
@@ -182,20 +182,21 @@ class Worker:
 
     # --- batch, infer, explain, diagnose --------------------------------------------------------
 
-    async def _infer_and_explain(self, image: Image, prepared: Prepared | Refusal) -> Finding:
+    async def _infer_and_explain(self, image: Image, opened: Opened) -> Finding:
         """The finding with its map; an image that the network fails on is refused by name."""
+        prepared, seen = opened.prepared, opened.seen
         if isinstance(prepared, Refusal):
-            return self._conclusion.refuse(prepared)
+            return self._conclusion.refuse(prepared, seen)
         image_id = image.manifest.image_id
         try:
             inferred = await self._inference.infer(prepared, is_urgent=image.is_urgent)
         except ImageFailedError as error:
             self._log.error("inference_failed", image_id=image_id, problem=str(error))
             text = "the network could not be run on this image. Take it again; tell the operator."
-            return self._conclusion.refuse(Refusal(Reason.INFERENCE_FAILED, text))
+            return self._conclusion.refuse(Refusal(Reason.INFERENCE_FAILED, text), seen)
         self._stamps.mark(image_id, Stage.BATCHED, inferred.batched_ns)
         self._stamps.mark(image_id, Stage.INFERRED, inferred.inferred_ns)
-        finish = partial(self._conclusion.finish, prepared, inferred.outputs)
+        finish = partial(self._conclusion.finish, prepared, inferred.outputs, seen)
         finding = await self._in_thread(self._decode_threads, finish)
         self._stamps.mark(image_id, Stage.EXPLAINED)
         return finding
@@ -215,6 +216,7 @@ class Worker:
             self._bundle,
             engine_name=self._engine_name,
             origin=Origin(image.site, image.device, self.name, f"{image.attempt:016x}"),
+            picture=picture_of(finding),
             ood_percentile=finding.ood_percentile,
             latency_ms=latency_ms,
         )

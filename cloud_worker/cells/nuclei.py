@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cloud_worker.cells.density import MATTER, Densities, Plane
 
 #: Violet density of a nucleus; red cells stay below after their own colour is taken away.
-FAINTEST_VIOLET = 0.13
+FAINTEST_VIOLET = 0.1
 #: A nucleus ends where its violet falls below this share of its own usual violet.
 _EDGE_SHARE = 0.4
 #: Width of what is no nucleus: bridges between cells, fringes of red cells, small platelets.

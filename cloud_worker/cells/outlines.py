@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_worker.cells.density import MATTER, Densities, Plane
+from cloud_worker.cells.density import Densities, Plane
 from cloud_worker.cells.nuclei import Nuclei
 
 DIRECTIONS = 40
@@ -22,7 +22,9 @@ DIRECTIONS = 40
 _MOST_RADIUS_UM, _MOST_CYTOPLASM_UM = 13.0, 5.0
 #: Radius steps that neighbouring directions may differ by.
 _LARGEST_JUMP = 2
-_NUCLEUS, _OTHER_NUCLEUS, _EMPTY, _RED_CELL, _CYTOPLASM = 2.0, -3.0, -1.0, -0.5, 0.6
+_NUCLEUS, _OTHER_NUCLEUS, _EMPTY, _RED_CELL, _CYTOPLASM = 2.0, -3.0, -1.0, -0.1, 0.6
+#: Cytoplasm is paler than a red cell: density of green.
+_CYTOPLASM_MATTER = 0.05
 #: Votes lost per um away from the nucleus: a cell ends somewhere.
 _DISTANCE_COST = 0.06
 #: Further from every nucleus than this, matter is red cells (and a few platelets).
@@ -57,7 +59,7 @@ def grow_outlines(densities: Densities, nuclei: Nuclei, um_per_px: float) -> Out
     # Beyond the picture's edge nothing is known: no vote.
     gathered = np.where(inside, gathered, np.float32(0))
     chosen = _best_rings(np.cumsum(gathered, axis=2, dtype=np.float32))
-    reach = radii[chosen] + 0.5
+    reach = radii[chosen].astype(np.float64)
     points = np.stack(
         [
             centres[:, 0, None] + np.cos(angles) * reach,
@@ -85,7 +87,7 @@ def _votes(densities: Densities, nuclei: Nuclei, um_per_px: float) -> Plane:
     anywhere = (nuclei.labels > 0).astype(np.uint8)
     away = cv2.distanceTransform(1 - anywhere, cv2.DIST_L2, 5) * np.float32(um_per_px)
     whole = densities.red + densities.green + densities.blue
-    matter = densities.green > MATTER * 0.7
+    matter = densities.green > _CYTOPLASM_MATTER
     votes = np.where(matter, np.float32(_CYTOPLASM), np.float32(_EMPTY))
     far = matter & (away > _FAR_UM) & (densities.violet < 0.1)
     if np.count_nonzero(far) >= _FEWEST_RED_PX:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemowire.image_scale import ESTIMATE, estimated_scale, read_scale
+
 if TYPE_CHECKING:
     from cloud_worker.classify import Picture
     from cloud_worker.finding import Finding
     from cloud_worker.models.bundle import Bundle
-
-ESTIMATE = "estimate"
-LARGEST_UM_PER_PX = 100.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
         "--um-per-px",
-        type=_scale,
+        type=read_scale,
         metavar="X",
-        help="scale of the images in micrometres per pixel, or 'estimate' from their red cells; "
+        help=f"scale of the images in micrometres per pixel, or '{ESTIMATE}' from their red cells; "
         "without it nothing can be said of them",
     )
     parser.add_argument("--json", action="store_true", help="a list of objects, for machines")
@@ -91,12 +89,16 @@ def answer_of(source: Path, finding: Finding, bundle: Bundle, engine_name: str) 
             decision,
             classes,
             case_id=UNFILED,
-            white_cells=None,
+            white_cells=None if finding.seen is None else finding.seen.white_cells,
             synthetic=bundle.card.training_data.kind == "synthetic",
         ),
         "ood_percentile": None
         if finding.ood_percentile is None
         else round(finding.ood_percentile, 1),
+        "white_cells": None if finding.seen is None else finding.seen.white_cells,
+        "white_cell_boxes": finding.white_cell_boxes,
+        "width_px": None if finding.seen is None else finding.seen.width_px,
+        "height_px": None if finding.seen is None else finding.seen.height_px,
         "tiles": finding.tiles,
         "bundle": bundle.name,
         "engine": engine_name,
@@ -125,16 +127,15 @@ def _estimated(data: bytes, file: Path) -> float | None:
     """The scale by the field's red cells; None, said on stderr, where they do not give one."""
     from cloud_worker.decode import decode
     from cloud_worker.refusal import Refusal
-    from edge_device.calibration.scale import ScaleUnknownError, estimate_um_per_px
 
     rgb = decode(data)
     if isinstance(rgb, Refusal):
         return None
-    try:
-        return estimate_um_per_px(rgb).um_per_px
-    except ScaleUnknownError as problem:
-        print(f"hemowire classify: {file}: scale unknown: {problem}", file=sys.stderr)
+    scale = estimated_scale(rgb)
+    if isinstance(scale, str):
+        print(f"hemowire classify: {file}: {scale}", file=sys.stderr)
         return None
+    return scale
 
 
 def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str) -> None:
@@ -149,6 +150,7 @@ def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str
     )
     for column in ("file", "urgency", "finding", "probabilities"):
         table.add_column(column, overflow="fold")
+    table.add_column("white cells", justify="right")
     for answer in answers:
         known = {k: p for k, p in answer["probabilities"].items() if p is not None}
         table.add_row(
@@ -156,19 +158,16 @@ def _print_table(answers: list[dict[str, Any]], bundle: Bundle, engine_name: str
             answer["urgency"].replace("_", " "),
             answer["text"],
             ", ".join(f"{class_word(key)} {percent(p)}" for key, p in known.items()) or "none",
+            _counted(answer),
         )
     Console().print(table)
 
 
-def _scale(text: str) -> float | str:
-    if text == ESTIMATE:
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= LARGEST_UM_PER_PX:
-        raise argparse.ArgumentTypeError(
-            f"{text}: a number above 0 and at most {LARGEST_UM_PER_PX:g}, or '{ESTIMATE}'"
-        )
-    return value
+def _counted(answer: dict[str, Any]) -> str:
+    """The count and the box to look at first."""
+    if answer["white_cells"] is None:
+        return "not counted"
+    if not answer["white_cells"]:
+        return "0"
+    x, y, width, height = answer["white_cell_boxes"][0]
+    return f"{answer['white_cells']}, first at {x},{y} ({width} x {height} px)"

@@ -4,14 +4,16 @@ import argparse
 import io
 import json
 from pathlib import Path
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from cloud_worker.classify import Classifier, Picture
-from cloud_worker.engines.engine import Outputs, join_outputs, open_engine
+from cloud_worker.engines.engine import Engine, Outputs, join_outputs, open_engine
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.models.card import FORBIDDEN_WORDS
@@ -27,6 +29,13 @@ def pixels(seed: int, height: int = 64, width: int = 64) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(60, 250, (height, width, 3), np.uint8)
 
 
+def cells(height: int = 80, width: int = 80) -> NDArray[np.uint8]:
+    """A pale field at 0.25 um per pixel with one nucleus of 8 um."""
+    field = pixels(1, height, width) // 16 + np.uint8(215)
+    cv2.circle(field, (40, 30), 16, (90, 40, 140), -1)
+    return field
+
+
 def png(rgb: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG")
@@ -35,13 +44,16 @@ def png(rgb: NDArray[np.uint8]) -> bytes:
 
 @pytest.fixture(scope="module")
 def classifier(resnet34_bundle: Bundle) -> Classifier:
-    return Classifier(resnet34_bundle, open_engine(resnet34_bundle, "openvino"))
+    """Of noise without a cell in it, so none is counted."""
+    engine = open_engine(resnet34_bundle, "openvino")
+    return Classifier(resnet34_bundle, engine, count_white_cells=False)
 
 
 @pytest.fixture(scope="module")
 def open_minded(densenet121_bundle: Bundle) -> Classifier:
     """A bundle without a distance: every field of the right scale gets probabilities."""
-    return Classifier(densenet121_bundle, open_engine(densenet121_bundle, "openvino"))
+    engine = open_engine(densenet121_bundle, "openvino")
+    return Classifier(densenet121_bundle, engine, count_white_cells=False)
 
 
 def equal(a: Finding, b: Finding) -> bool:
@@ -130,15 +142,20 @@ def test_the_command_prints_a_list_of_answers(
     open_minded: Classifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = tmp_path / "a.png", tmp_path / "b.jpg"
-    good.write_bytes(png(pixels(1, 80, 80)))
+    good.write_bytes(png(cells()))
     bad.write_text("no image")
     bundle = str(open_minded.bundle.folder)
     options = ["--bundle", bundle, "--engine", "openvino", "--um-per-px", "0.25", "--json"]
     assert run_command([str(good), str(bad), *options]) == 0
     first, second = json.loads(capsys.readouterr().out)
-    expected = open_minded.classify_pixels(pixels(1, 80, 80), 0.25).decision
+    expected = open_minded.classify_pixels(cells(), 0.25).decision
     assert first["source"] == str(good) and first["result"] == expected.result
     assert tuple(first["probabilities"].values()) == expected.probabilities
+    [[x, y, width, height]] = first["white_cell_boxes"]
+    assert first["white_cells"] == 1 and (first["width_px"], first["height_px"]) == (80, 80)
+    assert 20 <= x <= 24 and 10 <= y <= 14 and 32 <= width <= 40 and 32 <= height <= 40
+    assert ", 1 white cell" in first["text"] or "in 1 white cell" in first["text"]
+    assert second["white_cells"] is None and second["white_cell_boxes"] is None
     assert first["bundle"] == open_minded.bundle.name and first["engine"] == open_minded.engine.name
     assert second["reason"] == "decode" and second["urgency"] == "retake"
     assert set(second["probabilities"].values()) == {None}
@@ -159,12 +176,33 @@ def test_the_table_calls_no_field_healthy_and_nothing_certain(
     open_minded: Classifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.png"
-    file.write_bytes(png(pixels(1)))
+    file.write_bytes(png(cells()))
     options = ["--bundle", str(open_minded.bundle.folder), "--um-per-px", "0.25"]
     assert run_command([str(file), *options]) == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "white" in said and "first at" in said
     assert "PATTERN" in said and "AML" in said
     assert not [word for word in FORBIDDEN_WORDS if word in said.lower()]
+
+
+def test_a_field_without_a_white_cell_is_no_case_for_the_network(
+    resnet34_bundle: Bundle,
+) -> None:
+    class NoEngine:
+        name, batch_size = "none", 1
+
+        def infer(self, batch: NDArray[np.float32]) -> Outputs:
+            raise AssertionError("the network was asked")
+
+    classifier = Classifier(resnet34_bundle, cast(Engine, NoEngine()))
+    found = classifier.classify_pixels(pixels(1, 80, 80) // 16 + np.uint8(215), 0.25)
+    assert found.decision.reason is Reason.TOO_FEW_WHITE_CELLS
+    assert found.decision.urgency is Urgency.CANNOT_SAY and found.decision.probabilities is None
+    assert found.decision.words == "0 white cells, at least 1 needed. Capture more fields."
+    assert found.white_cell_boxes == ()
+    unknown = classifier.classify_pixels(cells(), None)
+    assert unknown.decision.reason is Reason.MAGNIFICATION
+    assert unknown.white_cell_boxes is None  # not counted, so not said
 
 
 @pytest.mark.parametrize(
