@@ -286,7 +286,7 @@ def copied_history() -> list[Event]:
     rows = (*original.images[:3], fourth)
     copy = OutboxRead(device=_COPY, outbox_id=original.outbox_id, next_seq=5, images=rows)
     place = {"device": _COPY, "image_id": _TAKEN, "outbox_id": original.outbox_id, "seq": 4}
-    aside = AsideImage(sha256=content, **place)  # type: ignore[arg-type]  # its own names
+    aside = AsideImage(sha256=content, **place)
     finding = Finding(what="conflicts", outbox_id=original.outbox_id, image_id=_TAKEN)
     changed: list[Event] = []
     for event in events:
