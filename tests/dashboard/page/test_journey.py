@@ -216,8 +216,17 @@ def test_who_reads_before_the_ai_sees_nothing_of_it_until_the_answer_is_stored(
         browser.run("localStorage.clear()")
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        ("phone", False),
+        ("desk", True),
+        *(
+            pytest.param(*looks, marks=pytest.mark.slow)
+            for looks in (("phone", True), ("tablet", False), ("tablet", True), ("desk", False))
+        ),
+    ],
+)
 def test_every_text_has_contrast_and_nothing_is_wider_than_the_screen(
     house: PageHouse, browser: Browser, size: str, dark: bool
 ) -> None:
