@@ -1,4 +1,7 @@
-"""The real programs of a run behind cuttable links, each a process that is started again when it dies."""
+"""The real programs of a run behind cuttable links, each a process that is started again when it dies.
+
+(Over 250 lines: what there is in a run, and where, in one place.)
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hemowire.chaos.schedule import FaultKind
-from tests.system.chaos_mutants import FAULTS, FIRST_LINES, MUTANTS, PACE, Mutant, seed_for
+from tests.system.chaos_mutants import FIRST_LINES, MUTANTS, PACE, Mutant, seed_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 #: So many images, that the longest plan has some left at its end.
@@ -27,7 +27,7 @@ def chaos(tmp_path: Path, mutant: Mutant, **environment: str) -> tuple[int, set[
     only = [f"--only={kind.name.lower().replace('_', '-')}" for kind in mutant.kinds]
     done = subprocess.run(
         [sys.executable, "-m", "hemowire", "chaos", "--brisk", "--no-loss",
-         "--seed", str(seed_for(mutant)), "--images", str(IMAGES), "--faults", str(FAULTS),
+         "--seed", str(seed_for(mutant)), "--images", str(IMAGES), "--faults", str(mutant.faults),
          "--every", str(PACE.every_s), "--longest", str(PACE.longest_s), "--settle", "30", *only,
          "--folder", str(tmp_path / "run"), "--json", str(verdict)],
         capture_output=True, text=True, check=False, env=os.environ | environment,
