@@ -122,7 +122,7 @@ def test_the_test_part_is_evaluated_and_its_training_part_refused(
     assert "training images: use --part test" in capsys.readouterr().err
 
 
-def test_images_of_the_training_part_alone_are_refused(
+def test_a_single_training_image_among_unseen_ones_is_refused(
     tiny: TinyTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from training.data import read_data_set
@@ -134,9 +134,13 @@ def test_images_of_the_training_part_alone_are_refused(
     with manifest.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "group", "um_per_px"))
-        writer.writerows((s.path, s.label, s.group, s.um_per_px) for s in parts.train)
+        writer.writerows(
+            (s.path, s.label, s.group, s.um_per_px) for s in (*parts.test, parts.train[0])
+        )
     assert main(["evaluate", "--bundle", str(tiny.bundle), "--data", str(manifest)]) == 2
-    assert "in the train part of bundle" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert f"1 of {len(parts.test) + 1} images are the bundle's training images" in errors
+    assert f"{parts.train[0].path}: in the train part of bundle" in errors
 
 
 def test_foreign_images_of_unknown_scale_are_never_judged(
