@@ -14,6 +14,7 @@ from typing import IO, Final
 from rich.console import Console
 
 from edge_device.fleet import FleetReport, FleetSettings
+from hemowire.demo.processes import ends_with_us
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 _LOOK_S: Final = 0.2
@@ -37,7 +38,7 @@ class Fleet:
         if self._settings.captures is not None:
             arguments += ["--captures", str(self._settings.captures)]
         return subprocess.Popen(
-            [sys.executable, "-m", "hemowire", *arguments],
+            [*ends_with_us(), sys.executable, "-m", "hemowire", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

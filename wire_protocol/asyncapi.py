@@ -55,7 +55,7 @@ CHANNELS: Final[dict[Kind, Channel]] = {
             m.Progress,
         ),
         1,
-        "Progress is QoS 0, all else QoS 1.",
+        "Progress and Busy are QoS 0, all else QoS 1.",
     ),
     Kind.DIAGNOSIS: Channel((j.Diagnosis,), 1, "One field; an AI draft. Research use only."),
     Kind.CASE: Channel(

@@ -726,8 +726,11 @@ class Receiver:
         )
 
     def _busy(self, device: str, offer: m.Offer, retry_after_s: float) -> None:
+        """QoS 0: hundreds of devices may be told so at once, and must not keep a Claim or Stored
+        waiting for its turn; a lost one costs its device the wait for an answer."""
         self.counts.busy += 1
-        self._publish(device, m.Busy(attempt=offer.attempt, retry_after_s=retry_after_s))
+        busy = m.Busy(attempt=offer.attempt, retry_after_s=retry_after_s)
+        self._publish(device, busy, qos=0)
 
     def _progress_soon(self, transfer: _Transfer, now: float, *, grew: bool = False) -> None:
         """Now, where it matters or the last one is long ago; else with the next chunk or soon."""

@@ -18,7 +18,7 @@ from edge_device.fleet.settings import FleetSettings
 from edge_device.outbox import Outbox
 from service_runtime.boot import monotonic_s
 
-REPORT_EVERY_S: Final = 2.0
+REPORT_EVERY_S: Final = 0.5
 #: Connections begin one after the other: a broker that is asked by all at once drops some.
 _BETWEEN_STARTS_S: Final = 0.01
 
