@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from cloud_worker.cells import SeenField, look_at
 from cloud_worker.decode import DecodeLimits, decode
-from cloud_worker.diagnosis_message import Origin, Picture, diagnosis_message
+from cloud_worker.diagnosis import too_few_white_cells
+from cloud_worker.diagnosis_message import Origin, diagnosis_message, picture_of
 from cloud_worker.finding import Conclusion
 from cloud_worker.inference import ImageFailedError, Inference
 from cloud_worker.models.bundle_folder import Bundle
@@ -41,12 +43,17 @@ class OpenedPreview:
     """A preview ready for the network, and the thumbnail that is shown beside its draft."""
 
     prepared: Prepared
-    picture: Picture
+    seen: SeenField
     thumbnail: bytes
 
 
 def open_preview(
-    manifest: Manifest, preview: Preview, to: Preprocessing, max_pixels: int
+    manifest: Manifest,
+    preview: Preview,
+    to: Preprocessing,
+    max_pixels: int,
+    *,
+    count_white_cells: bool = True,
 ) -> OpenedPreview | None:
     """The preview at the bundle's scale; None where the image itself has to say why it cannot be.
 
@@ -64,8 +71,10 @@ def open_preview(
     prepared = lay_out(resample(rgb, preview.um_per_px / to.um_per_px), to)
     if isinstance(prepared, Refusal):
         return None
-    thumbnail = make_thumbnail(rgb, manifest.image_id)
-    return OpenedPreview(prepared, Picture(preview.width_px, preview.height_px), thumbnail)
+    seen = look_at(rgb, preview.um_per_px, count=count_white_cells)
+    if too_few_white_cells(seen.white_cells) is not None:
+        return None
+    return OpenedPreview(prepared, seen, make_thumbnail(rgb, manifest.image_id))
 
 
 def _is_whole_field(manifest: Manifest, preview: Preview) -> bool:
@@ -139,7 +148,14 @@ class Previews:
         loop = asyncio.get_running_loop()
         manifest, preview = effect.manifest, effect.preview
         to = self._bundle.card.preprocessing
-        open_it = partial(open_preview, manifest, preview, to, self._limits.max_pixels)
+        open_it = partial(
+            open_preview,
+            manifest,
+            preview,
+            to,
+            self._limits.max_pixels,
+            count_white_cells=self._limits.count_white_cells,
+        )
         opened = await loop.run_in_executor(self._threads, open_it)
         if opened is None:
             self._counts["previews_left"] += 1
@@ -152,7 +168,7 @@ class Previews:
             self._counts["previews_left"] += 1
             self._log.warning("preview_failed", image_id=manifest.image_id, problem=str(error))
             return
-        finish = partial(self._conclusion.finish, opened.prepared, inferred.outputs)
+        finish = partial(self._conclusion.finish, opened.prepared, inferred.outputs, opened.seen)
         finding = await loop.run_in_executor(self._threads, finish)
         latency_ms = None
         if manifest.boot_id == boot_id():  # else the two clocks cannot be compared here
@@ -163,7 +179,7 @@ class Previews:
             self._bundle,
             engine_name=self._engine_name,
             origin=Origin(effect.site, effect.device, self._worker, f"{effect.attempt:016x}"),
-            picture=opened.picture,
+            picture=picture_of(finding),
             ood_percentile=finding.ood_percentile,
             latency_ms=latency_ms,
             preview=preview,
