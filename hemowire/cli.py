@@ -46,7 +46,7 @@ EXTRAS: Final[dict[str, str]] = {
     "segment": "worker",
     "models": "worker",
     "records": "dashboard",
-    "dashboard": "dashboard,worker",
+    "dashboard": "dashboard",
     "watch": "dashboard",
     "accounts": "dashboard",
     "audit": "dashboard",

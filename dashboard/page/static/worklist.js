@@ -45,6 +45,7 @@ export class Worklist {
     this.order = [];
     this.fresh.clear();
     this.draw();
+    this.#counts();
   }
 
   /** Lines from the server; an older one never replaces a newer one. */
@@ -70,6 +71,7 @@ export class Worklist {
       }
     }
     this.draw();
+    this.#counts();
     if (top > ROW_PX && above) this.scroll.scrollTop = top + above * ROW_PX; // what is read stays where it is
   }
 
@@ -78,7 +80,9 @@ export class Worklist {
       this.#remove(key);
       this.lines.delete(key);
     }
-    if (keys.length) this.draw();
+    if (!keys.length) return;
+    this.draw();
+    this.#counts();
   }
 
   show(tab) {
@@ -86,6 +90,7 @@ export class Worklist {
     this.#sort();
     this.scroll.scrollTop = 0;
     this.draw();
+    this.#counts();
   }
 
   select(key) {
@@ -118,7 +123,6 @@ export class Worklist {
       }
     }
     for (let n = first; n < last; n += 1) this.#row(this.order[n], n);
-    this.#counts();
   }
 
   #row(line, n) {
