@@ -19,6 +19,7 @@ import dashboard.audit.tables
 import dashboard.review.tables  # noqa: F401 - create_all makes what these three declare
 from dashboard.cases.case_rows import case_keys, touch_cases
 from dashboard.cases.feed import begin_feed
+from dashboard.cases.field_rows import end_previews, put_previews
 from dashboard.cases.keys import CaseKey
 from dashboard.cases.settings import CaseSettings
 from dashboard.device_facts import DevicePresence, put_health, put_presence
@@ -138,6 +139,10 @@ class RecordsStore:
             ]
             moved = [item.image_id for item in batch if isinstance(item, Refile)]
             touched = case_keys(connection, moved) if moved else set[CaseKey]()
+            recorded = [report.identity.image_id for report in firsts]
+            touched |= end_previews(connection, recorded)
+            small = [report for report, verdict in decided if verdict is Verdict.PREVIEW]
+            touched |= put_previews(connection, small, at)
             judgements = iter(judged)
             results: list[Result] = []
             for item in batch:
@@ -154,7 +159,7 @@ class RecordsStore:
                     case DevicePresence():
                         put_presence(connection, item, at)
                         results.append(None)
-            touched |= case_keys(connection, [*moved, *(r.identity.image_id for r in firsts)])
+            touched |= case_keys(connection, [*moved, *recorded])
             touch_cases(connection, touched, self._cases, at)
         return Committed(self.store_id, tuple(results))
 

@@ -45,7 +45,12 @@ def touch_cases(
                 fresh.append(_names(key) | values | {"is_open": True, "rank": rank})
             continue
         status = DiagnosisStatus(row.review_status)
-        values["is_open"] = is_open(status, values["fields"] + values["retakes"], row.signed_fields)
+        values["is_open"] = is_open(
+            status,
+            values["fields"] + values["retakes"],
+            row.signed_fields,
+            previews=values["previews"],
+        )
         rank = values.get("urgency_rank", row.urgency_rank)
         values["rank"] = rank_of(row.finding, rank, still_open=values["is_open"])
         connection.execute(update(CaseRow).where(CaseRow.id == row.id).values(values))
@@ -85,10 +90,10 @@ def find_cases(
     return found
 
 
-def is_open(status: DiagnosisStatus, fields: int, signed_fields: int) -> bool:
+def is_open(status: DiagnosisStatus, fields: int, signed_fields: int, *, previews: int = 0) -> bool:
     """Whether a person is still needed: nothing is signed, or fields came since."""
     if fields == 0:
-        return False
+        return previews > 0
     if status in (DiagnosisStatus.FINAL, DiagnosisStatus.AMENDED):
         return fields > signed_fields
     return True
@@ -131,13 +136,15 @@ def _values(
     key: CaseKey, fields: Sequence[CaseField], settings: CaseSettings, at: str
 ) -> dict[str, Any]:
     if not fields:  # all of them were moved to other cases
-        return {"fields": 0, "retakes": 0, "summed": 0, "acute_fields": 0, "last_recorded_at": at}
+        counts = dict.fromkeys(("fields", "retakes", "previews", "summed", "acute_fields"), 0)
+        return {**counts, "last_recorded_at": at}
     result = combine([field.result for field in fields], settings)
     leading = next(field for field in fields if field.result.image_id == result.leading)
     return {
         "device": fields[-1].device,
         "fields": result.fields,
         "retakes": result.retakes,
+        "previews": result.previews,
         "summed": result.summed,
         "acute_fields": result.acute_fields,
         "white_cells": result.white_cells,

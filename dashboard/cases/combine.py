@@ -67,6 +67,8 @@ class FieldResult:
     #: None where the worker did not tell them.
     limits: Limits | None
     white_cells: int | None
+    #: Of a small preview; the picture itself is still to come.
+    is_preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class CaseResult:
     #: Fields that are no technical failures, and fields that are.
     fields: int
     retakes: int
+    #: Fields of which only a preview has come; they speak where there is no other field.
+    previews: int
     #: Fields that the sum rests on.
     summed: int
     acute_fields: int
@@ -93,6 +97,11 @@ class CaseResult:
     #: The field that stands for the case: the most suspicious one.
     leading: str
     bundle: str
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it rests on previews alone."""
+        return self.fields + self.retakes == 0
 
     @property
     def rank(self) -> int:
@@ -104,11 +113,13 @@ def combine(fields: Sequence[FieldResult], settings: CaseSettings) -> CaseResult
     """The result of these fields, in any order; ValueError without any."""
     if not fields:
         raise ValueError("a case without fields has no result")
-    judged = [field for field in fields if field.urgency is not Urgency.RETAKE]
+    whole = [field for field in fields if not field.is_preview]
+    heard = whole or fields
+    judged = [field for field in heard if field.urgency is not Urgency.RETAKE]
     acute = sum(field.urgency is Urgency.SUSPECTED_ACUTE for field in judged)
     summed, limits = _summable(judged)
     running = None if limits is None else _posterior(summed, settings)
-    leading = min(fields, key=_suspicion)
+    leading = min(heard, key=_suspicion)
     counts = [field.white_cells for field in judged if field.white_cells is not None]
     white_cells = sum(counts) if judged and len(counts) == len(judged) else None
     said = _judge(
@@ -129,8 +140,9 @@ def combine(fields: Sequence[FieldResult], settings: CaseSettings) -> CaseResult
         p_acute=None if limits is None else _share(shown, limits.acute),
         p_chronic=None if limits is None else _share(shown, limits.chronic),
         running=running,
-        fields=len(judged),
-        retakes=len(fields) - len(judged),
+        fields=len(judged) if whole else 0,
+        retakes=len(heard) - len(judged) if whole else 0,
+        previews=len(fields) - len(whole),
         summed=len(summed),
         acute_fields=acute,
         white_cells=white_cells,

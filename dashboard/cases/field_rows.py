@@ -7,10 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    false,
+    insert,
+    literal,
+    or_,
+    select,
+)
 
 from dashboard.cases.combine import FieldResult, Limits
 from dashboard.cases.keys import CaseKey, case_key
+from dashboard.cases.tables import PreviewRow
+from dashboard.identity import Mode
+from dashboard.reports import Report
 from dashboard.schema import DiagnosisRow, ImageRow
 from wire_protocol.json_messages import Urgency
 from wire_protocol.manifest import UNFILED
@@ -40,6 +53,11 @@ class CaseField:
     worker: str
     #: The whole message as it came.
     body: dict[str, Any]
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether only a preview has come."""
+        return self.result.is_preview
 
 
 _SHOWN = (
@@ -71,6 +89,35 @@ _SHOWN = (
 )
 
 
+_PREVIEWS = (
+    select(
+        PreviewRow.site,
+        PreviewRow.device,
+        PreviewRow.image_id,
+        DiagnosisRow.sha256,
+        PreviewRow.outbox_id,
+        PreviewRow.seq,
+        literal(Outcome.DIAGNOSED.value).label("outcome"),
+        false().label("has_blob"),
+        PreviewRow.case_id,
+        PreviewRow.captured_at,
+        PreviewRow.recorded_at,
+        DiagnosisRow.bundle,
+        DiagnosisRow.engine,
+        DiagnosisRow.result,
+        DiagnosisRow.reason,
+        DiagnosisRow.urgency,
+        DiagnosisRow.text,
+        DiagnosisRow.probabilities,
+        DiagnosisRow.training_data,
+        DiagnosisRow.worker,
+        DiagnosisRow.body,
+    )
+    .join(DiagnosisRow, DiagnosisRow.id == PreviewRow.diagnosis_id)
+    .order_by(PreviewRow.recorded_at, PreviewRow.image_id)
+)
+
+
 def read_fields(connection: Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, list[CaseField]]:
     """The shown report of each image of these cases, in the order they were recorded."""
     found: dict[CaseKey, list[CaseField]] = {key: [] for key in keys}
@@ -86,7 +133,59 @@ def read_fields(connection: Connection, keys: Sequence[CaseKey]) -> dict[CaseKey
                 key = case_key(row.site, row.case_id, row.image_id)
                 if key in found:
                     found[key].append(_field(row))
+        for row in connection.execute(_PREVIEWS.where(_preview_of(filed, alone))):
+            key = case_key(row.site, row.case_id, row.image_id)
+            if key in found:
+                found[key].append(_field(row, is_preview=True))
     return found
+
+
+def put_previews(connection: Connection, reports: Sequence[Report], at: str) -> set[CaseKey]:
+    """Remembers the fields of which only a preview has come; the cases they are in."""
+    touched = set()
+    for report in reports:
+        image_id = report.identity.image_id
+        whole = select(ImageRow.id).where(ImageRow.image_id == image_id)
+        known = select(PreviewRow.image_id).where(PreviewRow.image_id == image_id)
+        if connection.execute(whole).first() or connection.execute(known).first():
+            continue
+        said = connection.execute(
+            select(DiagnosisRow.id)
+            .where(DiagnosisRow.image_id == image_id, DiagnosisRow.mode == Mode.PREVIEW.value)
+            .order_by(DiagnosisRow.id)
+        ).scalars()
+        connection.execute(
+            insert(PreviewRow).values(
+                image_id=image_id,
+                site=report.site,
+                device=report.device,
+                case_id=report.case_id,
+                outbox_id=report.identity.outbox_id,
+                seq=report.identity.seq,
+                captured_at=report.captured_at,
+                recorded_at=at,
+                diagnosis_id=said.first(),
+            )
+        )
+        touched.add(case_key(report.site, report.case_id, image_id))
+    return touched
+
+
+def end_previews(connection: Connection, image_ids: Sequence[str]) -> set[CaseKey]:
+    """These images are recorded: their previews stand for nothing any more; the cases they were in."""
+    if not image_ids:
+        return set()
+    rows = connection.execute(
+        delete(PreviewRow)
+        .where(PreviewRow.image_id.in_(image_ids))
+        .returning(PreviewRow.site, PreviewRow.case_id, PreviewRow.image_id)
+    )
+    return {case_key(row.site, row.case_id, row.image_id) for row in rows}
+
+
+def _preview_of(filed: Sequence[str], alone: Sequence[str]) -> ColumnElement[bool]:
+    unfiled = and_(PreviewRow.image_id.in_(alone), PreviewRow.case_id == UNFILED)
+    return or_(PreviewRow.case_id.in_(filed), unfiled)
 
 
 def read_shown(connection: Connection, image_ids: Sequence[str]) -> dict[str, CaseField]:
@@ -99,7 +198,7 @@ def read_shown(connection: Connection, image_ids: Sequence[str]) -> dict[str, Ca
     return found
 
 
-def _field(row: Any) -> CaseField:
+def _field(row: Any, *, is_preview: bool = False) -> CaseField:
     body: dict[str, Any] = json.loads(row.body)
     return CaseField(
         result=FieldResult(
@@ -111,6 +210,7 @@ def _field(row: Any) -> CaseField:
             probabilities=_heard(row.probabilities),
             limits=_limits(body),
             white_cells=body.get("white_cells"),
+            is_preview=is_preview,
         ),
         site=row.site,
         device=row.device,

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Float,
+    ForeignKey,
     Index,
     Integer,
     String,
@@ -44,6 +45,8 @@ class CaseRow(Base):
     device: Mapped[str] = mapped_column(String(64))
     fields: Mapped[int]
     retakes: Mapped[int]
+    #: Fields of which only a small preview has come so far; they do not count where others do.
+    previews: Mapped[int] = mapped_column(Integer, default=0)
     summed: Mapped[int]
     acute_fields: Mapped[int]
     white_cells: Mapped[int | None]
@@ -83,6 +86,22 @@ class CaseRow(Base):
     # Both keep these: whether work is left, and in which order.
     is_open: Mapped[bool] = mapped_column(Boolean)
     rank: Mapped[int]
+
+
+class PreviewRow(Base):
+    """A field of which only a preview has come: it goes when the image is recorded."""
+
+    __tablename__ = "preview_field"
+
+    image_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    site: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    case_id: Mapped[str] = mapped_column(String(16), index=True)
+    outbox_id: Mapped[str] = mapped_column(String(32))
+    seq: Mapped[int] = mapped_column(BigInteger)
+    captured_at: Mapped[str] = mapped_column(String(64))
+    recorded_at: Mapped[str] = mapped_column(String(35))
+    diagnosis_id: Mapped[int] = mapped_column(ForeignKey("diagnosis.id"))
 
 
 class FeedRow(Base):

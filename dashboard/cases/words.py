@@ -25,6 +25,8 @@ def case_text(result: CaseResult, case_id: str, *, synthetic: bool, settings: Ca
     finding = finding_words(result, settings)
     seen = seen_words(result)
     words = [finding, f"Case {case_id}." if seen in finding else f"Case {case_id}, {seen}."]
+    if result.is_preview:
+        words.insert(0, "PREVIEW, the whole picture is still to come.")
     if result.acute_fields and result.urgency is not Urgency.SUSPECTED_ACUTE:
         words.append(
             f"Acute leukemia is suspected in {result.acute_fields} of {_fields(result.fields)}."
@@ -61,6 +63,8 @@ def finding_words(result: CaseResult, settings: CaseSettings) -> str:
 def seen_words(result: CaseResult) -> str:
     """ "61 white cells in 3 fields", or only the fields where cells were not counted."""
     fields = _fields(result.fields)
+    if result.is_preview:
+        fields = f"{result.previews} small preview" + ("" if result.previews == 1 else "s")
     return fields if result.white_cells is None else f"{_cells(result.white_cells)} in {fields}"
 
 

@@ -384,6 +384,11 @@ class Desk:
         expected_version: int,
     ) -> Done:
         def wish(connection: Connection, row: Row[Any], review: Review, now_ms: int) -> AnyEvent:
+            if row.fields + row.retakes == 0:
+                raise machine.ReviewRefusedError(
+                    "only_previews",
+                    "only a small preview has come: answer when the picture is here",
+                )
             seen = reading.has_seen_ai(connection, row.id, by.account)
             placed = rule(
                 review,
@@ -553,7 +558,7 @@ def _ai_said(connection: Connection, row: Row[Any]) -> AiSaid:
         result=row.result,
         urgency=row.urgency,
         bundle=row.bundle,
-        image_ids=tuple(field.result.image_id for field in fields),
+        image_ids=tuple(f.result.image_id for f in fields if not f.is_preview),
     )
 
 

@@ -26,7 +26,7 @@ _BLIND_ORDER = (CaseRow.first_recorded_at, CaseRow.id)
 
 def worklist_query(sites: Sequence[str] | None, *, signed: bool, blind: bool) -> Select[Any]:
     """The open cases (or all), most urgent first, oldest first within."""
-    query = select(CaseRow.__table__).where(CaseRow.fields + CaseRow.retakes > 0)
+    query = select(CaseRow.__table__).where(CaseRow.fields + CaseRow.retakes + CaseRow.previews > 0)
     if not signed:
         query = query.where(CaseRow.is_open)
     if sites is not None:
@@ -53,7 +53,8 @@ def summary(row: Row[Any], *, hides: bool = False) -> CaseSummary:
         retakes=row.retakes,
         acute_fields=row.acute_fields,
         white_cells=row.white_cells,
-        status=row.review_status,
+        status="preview" if total == 0 else row.review_status,
+        previews=row.previews,
         version=row.review_version,
         finding=row.finding,
         signed_by=row.signed_by,
@@ -130,7 +131,8 @@ def field_detail(
         captured_at=field.captured_at,
         recorded_at=field.recorded_at,
         latency_ms=body.get("latency_ms"),
-        previews=tuple(r for r in reports if r.mode == Mode.PREVIEW),
+        previews=tuple(r for r in reports if r.mode == Mode.PREVIEW and not field.is_preview),
+        is_preview=field.is_preview,
         alternatives=tuple(r for r in reports if r.mode != Mode.PREVIEW),
     )
     if not hides:
@@ -182,9 +184,10 @@ def combined_words(row: Row[Any], settings: CaseSettings) -> str:
     """How the case's result came of its fields."""
     if row.image_id or row.summed == 0:
         return "The most urgent field speaks for the case: nothing could be summed."
+    of = f"{row.fields} fields" if row.fields else f"{row.previews} small previews"
     prior = "the configured shares" if settings.prior else "equal shares"
     return (
-        f"Calibrated log-probabilities of {row.summed} of {row.fields} fields, each counted "
+        f"Calibrated log-probabilities of {row.summed} of {of}, each counted "
         f"{settings.field_weight:g} times against {prior} of the classes, summed and normalised."
     )
 

@@ -69,7 +69,9 @@ def review_columns(case: Row[Any], review: Review) -> dict[str, Any]:
     stands = signature if review.status is not DiagnosisStatus.ENTERED_IN_ERROR else None
     finding = stands.placed.finding if stands is not None else None
     signed_fields = len(signature.placed.ai.image_ids) if signature is not None else 0
-    open_now = is_open(review.status, case.fields + case.retakes, signed_fields)
+    open_now = is_open(
+        review.status, case.fields + case.retakes, signed_fields, previews=case.previews
+    )
     said = finding.value if finding is not None else ""
     return {
         "review_number": review.number,

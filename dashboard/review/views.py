@@ -31,8 +31,10 @@ class CaseSummary:
     retakes: int
     acute_fields: int
     white_cells: int | None
-    #: draft, final, amended or entered_in_error.
+    #: draft, final, amended or entered_in_error; preview where nothing else has come.
     status: str
+    #: Fields of which only a preview has come.
+    previews: int
     #: The number to act on: of the last event that a person caused.
     version: int
     #: What a person signed, "" where nothing stands.
@@ -120,6 +122,8 @@ class FieldDetail:
     previews: tuple[OtherReport, ...] = ()
     alternatives: tuple[OtherReport, ...] = ()
     ai_hidden: bool = False
+    #: Only a small preview has come: there is no picture to look at yet.
+    is_preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def die() -> None:
 def main(moment: str, url: str) -> None:
     desk = Desk.open(url, None, audit_key=KEY)
     version = desk.case(CASE, ANNA).summary.version
-    extend, write = desk_module.extend, AuditBook.write
+    extend, write = vars(desk_module)["extend"], AuditBook.write
 
     def dying_extend(*arguments: Any) -> Any:
         done = extend(*arguments)
