@@ -301,6 +301,10 @@ class Receiver:
     def _admit(self, event: io.FromDevice, offer: m.Offer, now: float) -> bool:
         """Takes a new image in, if there is room for at least its beginning."""
         device, manifest = event.device, offer.manifest
+        whole = offer.stored or offer.inline is not None
+        wanted = manifest.size_bytes if whole else min(manifest.size_bytes, self._step())
+        if self.pool.room(device) < wanted and not self._idle:
+            return False  # hundreds may ask a full worker: the answer costs as little as it can
         own = sum(t.device == device for t in self._by_key.values())
         while len(self._by_key) >= self._settings.transfers or (
             own >= self._settings.device_transfers
@@ -309,7 +313,6 @@ class Receiver:
             if not self._evict(only_of):
                 return False
             own = sum(t.device == device for t in self._by_key.values())
-        whole = offer.stored or offer.inline is not None
         transfer = _Transfer(
             key=self._next_key,
             site=event.site,
@@ -320,7 +323,6 @@ class Receiver:
             since=now,
             body=Reassembly(manifest.size_bytes),
         )
-        wanted = manifest.size_bytes if whole else min(manifest.size_bytes, self._step())
         if not self._grow(transfer, wanted):
             return False
         self._next_key += 1

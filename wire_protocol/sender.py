@@ -617,6 +617,8 @@ class Sender:
         uploads = self._uploads.values()
         if len(self._uploads) >= s.unfinished_attempts:
             return False
+        if (self._busies or self._silences) and any(u.phase is Phase.OFFERED for u in uploads):
+            return False  # one question at a time, until somebody takes an image
         if stored:
             return sum(u.stored for u in uploads) < s.stored_offers
         if inline:

@@ -151,6 +151,19 @@ def test_busy_holds_all_offers_and_doubles() -> None:
             bench.hear(m.Unknown(attempt=offer.attempt))
 
 
+def test_after_busy_one_image_is_offered_at_a_time_until_one_is_taken() -> None:
+    bench = SenderBench()
+    for seq in (1, 2, 3):
+        bench.capture(seq, 200_000)
+    first, second = bench.offers()
+    for offer in (first, second):
+        bench.hear(m.Busy(attempt=offer.attempt, retry_after_s=0.2))
+    asked = bench.offers(bench.pass_time(0.9))
+    assert {offer.manifest.seq for offer in asked} == {1}
+    [more] = bench.offers(bench.claim(asked[-1].attempt))
+    assert more.manifest.seq == 2
+
+
 def test_a_paused_transfer_probes_that_it_is_held() -> None:
     bench = SenderBench(window_first_bytes=8 * KIB, chunk_first_bytes=4 * KIB)
     bench.capture(1, BIG)
