@@ -45,6 +45,7 @@ from dashboard.review.settings import ReviewSettings
 from dashboard.review.signed import read_signed
 from dashboard.review.store import extend, load_review, settle_all, settled, time_of
 from dashboard.review.tables import ReadingRow
+from dashboard.review.turnaround import Turnaround, read_turnaround
 from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, WorklistPage
 from dashboard.schema import ImageRow, StoreRow
 from dashboard.store import RecordsStore, StoreAway
@@ -272,6 +273,12 @@ class Desk:
         actor.require(May.SEE_FIGURES)
         with self._reader.begin() as connection:
             return read_drift(connection, site=actor.site, days=days)
+
+    def turnaround(self, actor: Actor) -> list[Turnaround]:
+        """How long cases wait to be opened and to be signed, by urgency."""
+        actor.require(May.SEE_FIGURES)
+        with self._reader.begin() as connection:
+            return read_turnaround(connection, site=actor.site)
 
     # --- deeds ----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,21 @@ def test_drift_is_told_by_day(lab: Lab) -> None:
     desk = lab.desk()
     (day,) = desk.drift(ANNA)
     assert (day.day, day.fields, day.median, day.p90) == (AT[:10], 3, 20.0, 90.0)
+    desk.close()
+
+
+def test_how_long_cases_wait_is_told_by_urgency(lab: Lab) -> None:
+    lab.now_ms = round(datetime.fromisoformat(AT).timestamp() * 1000)
+    file_pictures(lab, [(n, f"S{n:03}") for n in range(3)])
+    desk = lab.desk()
+    lab.wait(60)
+    desk.case("lab.S000", ANNA)
+    lab.wait(30)
+    sign(desk, lab, "S001", None)
+    (acute,) = desk.turnaround(ANNA)
+    assert (acute.urgency, acute.unread) == ("suspected_acute", 1)
+    assert (acute.opened.cases, acute.opened.median_s, acute.opened.p90_s) == (2, 90.0, 90.0)
+    assert (acute.signed.cases, acute.signed.median_s) == (1, 100.0)  # the undo has its 10 s
     desk.close()
 
 
