@@ -157,6 +157,18 @@ def test_only_who_placed_an_answer_takes_it_back_and_only_in_time() -> None:
     assert desk.refused[-1] == "too_late" and desk.review.status is DiagnosisStatus.FINAL
 
 
+def test_an_undo_at_the_last_moment_is_too_late_even_where_nobody_has_settled_yet() -> None:
+    desk = Desk()
+    desk.do("sign", "anna", 0)
+    for now_ms, allowed in ((9_999, True), (10_000, False)):
+        try:
+            machine.undo(desk.review, by="anna", expected_version=1, now_ms=now_ms)
+        except ReviewRefusedError as refusal:
+            assert not allowed and refusal.code == "too_late"
+        else:
+            assert allowed
+
+
 def test_what_the_ai_could_not_say_or_did_not_show_cannot_be_confirmed() -> None:
     unsure = AI.model_copy(update={"result": "cannot_say", "urgency": "cannot_say"})
     for ai, seen, code in ((unsure, True, "nothing_to_confirm"), (AI, False, "ai_not_seen")):
