@@ -45,7 +45,8 @@ TARGETS_S: Final = {Strike.KILL: 1.0, Strike.STOP: 1.0, Strike.FREEZE: KEEPALIVE
 @dataclass(frozen=True, slots=True)
 class _Took:
     next_s: float
-    same_s: float
+    #: None where it had completed the image before the strike.
+    same_s: float | None
 
 
 async def measure_deaths(ground: Ground, repeats: dict[Strike, int]) -> list[Figure]:
@@ -64,7 +65,7 @@ async def measure_deaths(ground: Ground, repeats: dict[Strike, int]) -> list[Fig
                 ),
                 Figure(
                     f"worker {strike}: the image that it had",
-                    tuple(t.same_s for t in took),
+                    tuple(t.same_s for t in took if t.same_s is not None),
                     TARGETS_S[strike],
                     "by itself: it finishes what it has" if strike is Strike.STOP else "",
                 ),
@@ -101,11 +102,14 @@ async def _strike(ground: Ground, strike: Strike, number: int) -> _Took:
         return isinstance(heard.said, Stored) and heard.said.image_id == image_id
 
     following = await ear.first("an image on another worker", struck_s, elsewhere, _DONE_S)
-    again = await ear.first("the image that it had", struck_s, same, _DONE_S)
+    again = await ear.first("the image that it had", claim.at_s, same, _DONE_S)
+    assert isinstance(again.said, Stored)
+    is_own = _claimed_by(ground, again.said.attempt) == worker and strike is not Strike.STOP
     await doing
     if strike is not Strike.FREEZE:
         await ground.worker_online(victim, struck_s)
-    return _Took(following.at_s - struck_s, again.at_s - struck_s)
+    same_s = None if is_own else max(0.0, again.at_s - struck_s)
+    return _Took(following.at_s - struck_s, same_s)
 
 
 async def _do(ground: Ground, strike: Strike, victim: str) -> None:
