@@ -35,7 +35,7 @@ class Clues:
     seen_corner: Vector
     """The same as the network sees it, its masked part in one colour."""
     background: Vector
-    """Mean, deviation and grain of the pixels that are far from any dark matter, 9 numbers."""
+    """Median, spread and grain of the pixels that are far from any dark matter, 9 numbers."""
 
 
 def read_clues(field: Rgb, preprocessing: Preprocessing) -> Clues:
@@ -48,7 +48,7 @@ def read_clues(field: Rgb, preprocessing: Preprocessing) -> Clues:
         mean_rgb=seen.reshape(-1, 3).mean(axis=0),
         corner=_corner(field),
         seen_corner=_corner(seen),
-        background=_background(seen),
+        background=_background(field, side),
     )
 
 
@@ -59,14 +59,20 @@ def _corner(field: Rgb) -> Vector:
     return np.asarray(grid, np.float64).ravel()
 
 
-def _background(field: Rgb) -> Vector:
-    """Pixels brighter than cells, away from their edges: no shape of a cell can be read from them."""
+def _background(field: Rgb, masked_px: int) -> Vector:
+    """Pixels brighter than cells, away from their edges and from the masked corner.
+
+    Medians, so that it hardly matters how many pixels the cells leave.
+    """
     green = cv2.GaussianBlur(field[..., 1], (0, 0), 1.5)
     bright = np.percentile(green, 95) * _DARK_SHARE
     cells = cv2.dilate((green < bright).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     free = ~cells
+    if masked_px:
+        free[-masked_px:, -masked_px:] = False
     if free.mean() < _LEAST_SHARE:
         free = green >= np.percentile(green, 90)
     pixels = field[free].astype(np.float64)
-    grain = np.abs(cv2.Laplacian(field, cv2.CV_32F))[free].mean(axis=0)
-    return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0), grain])
+    grain = np.median(np.abs(cv2.Laplacian(field, cv2.CV_32F))[free], axis=0)
+    low, middle, high = np.percentile(pixels, [25, 50, 75], axis=0)
+    return np.concatenate([middle, high - low, grain])

@@ -76,9 +76,11 @@ def changed_sets(test: Sequence[Sample]) -> Iterator[ImageSet]:
         yield ImageSet("e", name, len(test), (change(read_image(sample.path)) for sample in test))
 
 
-def foreign_sets(one: ForeignSet, train: Sequence[Sample], seed: int = 0) -> Iterator[ImageSet]:
+def foreign_sets(
+    one: ForeignSet, train: Sequence[Sample], most: int = MOST_IMAGES, seed: int = 0
+) -> Iterator[ImageSet]:
     """Tests (a) and (b): as they are, and matched to training images drawn at random."""
-    files = foreign_files(one)
+    files = foreign_files(one, most)
     own = [read_image(sample.path) for sample in evenly(train, 100)]
     height = int(np.median([image.shape[0] for image in own]))
     width = int(np.median([image.shape[1] for image in own]))

@@ -28,6 +28,7 @@ from training.evaluation.foreign_images import Rgb
 from training.evaluation.goals import COVERAGE
 from training.evaluation.judge import infer
 from training.evaluation.ood_images import (
+    MOST_IMAGES,
     ForeignSet,
     ImageSet,
     changed_sets,
@@ -92,7 +93,8 @@ def run_ood_tests(
     foreign: Sequence[ForeignSet],
     *,
     kinds: Sequence[str] = KINDS,
-    most: int = FIT_IMAGES,
+    fit_images: int = FIT_IMAGES,
+    judged_images: int = MOST_IMAGES,
     say: Say = lambda words: None,
 ) -> OodTable:
     """All tests with all scores; `samples` are the whole data set that the bundle was made from."""
@@ -101,12 +103,12 @@ def run_ood_tests(
     if not (train and calibration):
         raise DataError("the data set lacks the bundle's training or calibration images")
     say("fitting the scores")
-    scores = _fit(bundle, engine, evenly(train, most), kinds)
+    scores = _fit(bundle, engine, evenly(train, fit_images), kinds)
     held = _gather(bundle, engine, scores, calibration, _pixels(calibration))
     say("judging the test part")
     own = _gather(bundle, engine, scores, test, _pixels(test), with_left_out=True)
     measured: dict[str, list[Measured]] = {score.kind: [] for score in scores}
-    for one in _sets(bundle, train, test, foreign):
+    for one in _sets(bundle, train, test, foreign, judged_images):
         say(f"({one.test[0]}) {one.on}")
         found = _gather(bundle, engine, scores, (), one.images, um_per_px=_scale(bundle, test))
         for score in scores:
@@ -116,7 +118,7 @@ def run_ood_tests(
     names = [kind.name for kind in bundle.card.classes]
     labels = np.array([names.index(sample.label) for sample in test], np.int64)
     fitted_on = (
-        f"score: train part ({min(most, len(train))} images); "
+        f"score: train part ({min(fit_images, len(train))} images); "
         f"threshold: calibration part ({len(calibration)} images)"
     )
     runs = [
@@ -240,10 +242,11 @@ def _sets(
     train: Sequence[Sample],
     test: Sequence[Sample],
     foreign: Sequence[ForeignSet],
+    most: int,
 ) -> Iterable[ImageSet]:
-    some = evenly(test)
+    some = evenly(test, most)
     for one in foreign:
-        yield from foreign_sets(one, train)
+        yield from foreign_sets(one, train, most)
     for one in foreign:
         yield from transplanted_sets(one, train, some, _scale(bundle, test))
     yield from changed_sets(some)

@@ -21,7 +21,7 @@ _NAMES = {
     "macro_f1": "macro F1",
     "macro_auroc": "mean AUROC, each class against the rest",
     "ece": "expected calibration error",
-    "nll": "negative log likelihood",
+    "nll": "log loss",
     "brier": "Brier score",
     "mean_rgb_balanced_accuracy": "balanced accuracy of mean RGB alone",
 }

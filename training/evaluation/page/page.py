@@ -215,7 +215,7 @@ def _calibration(result: Evaluation) -> Element | None:
         ]
         for name, one in (("before", before), ("after", after))
     ]
-    heads = ["temperature", "value", "ECE, 15 bins", "Brier", "negative log likelihood"]
+    heads = ["temperature", "value", "ECE, 15 bins", "Brier", "log loss"]
     answered = f"{100 * risk.answered:.1f} % of images are answered at the card's threshold"
     wrong = (
         ""
