@@ -42,7 +42,12 @@ def seed_for(mutant: Mutant) -> int:
 
 
 def _at(step: Step, program: str) -> Callable[[PlannedFault], bool]:
-    return lambda fault: fault.step is step and fault.target.startswith(program)
+    """The first fault of a plan: later ones may find no image under way."""
+
+    def strikes(fault: PlannedFault) -> bool:
+        return fault.number == 1 and fault.step is step and fault.target.startswith(program)
+
+    return strikes
 
 
 MUTANTS = {
