@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.cases import telling
 from dashboard.cases.case_rows import find_cases
-from dashboard.cases.feed import mark_told, read_changes, told_change
+from dashboard.cases.feed import forget_changes, mark_told, read_changes, told_change
 from dashboard.cases.field_rows import CaseField, read_shown
 from dashboard.cases.keys import parse_case_key
 from dashboard.cases.tables import CaseRow
@@ -44,6 +44,9 @@ WORKLIST_REST_S: Final = 1.0
 CHANGES_AT_ONCE: Final = 200
 #: How far it came is written down at most this often; what is told twice after a kill is harmless.
 MARK_EVERY_S: Final = 1.0
+#: A page that was away for longer than so many changes reloads its list.
+CHANGES_KEPT: Final = 100_000
+FORGET_EVERY: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,8 @@ class Teller:
     def _mark(self, told: int) -> None:
         with self._writer.begin() as connection:
             mark_told(connection, told)
+            if told // FORGET_EVERY > self._marked // FORGET_EVERY:
+                forget_changes(connection, told - CHANGES_KEPT)
 
     def _read(self, told: int) -> tuple[int, set[str], list[Telling]]:
         with self._reader.begin() as connection:

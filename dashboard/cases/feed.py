@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dashboard.cases.tables import ChangeRow, FeedRow
 
@@ -79,6 +79,16 @@ def read_changes(connection: Connection, after: int, limit: int) -> list[Change]
 def last_change(connection: Connection) -> int:
     """The id of the newest change; 0 where there is none."""
     return connection.execute(select(FeedRow.last_id)).scalar() or 0
+
+
+def first_change(connection: Connection) -> int:
+    """The oldest change that is kept; what a reader missed before it is gone: it reloads."""
+    return connection.execute(select(func.min(ChangeRow.id))).scalar() or 1
+
+
+def forget_changes(connection: Connection, before: int) -> None:
+    """Lets go of old lines; what they told of is in the cases and their events."""
+    connection.execute(delete(ChangeRow).where(ChangeRow.id < before))
 
 
 def told_change(connection: Connection) -> int:

@@ -29,8 +29,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from dashboard.accounts.roles import Actor, May
 from dashboard.audit.book import AuditBook
 from dashboard.blobs import BlobArchive
-from dashboard.cases.case_rows import lock_cases
-from dashboard.cases.feed import last_change, read_changes
+from dashboard.cases.case_rows import find_cases, lock_cases
+from dashboard.cases.feed import first_change, last_change, read_changes
 from dashboard.cases.field_rows import read_fields
 from dashboard.cases.keys import CaseKey, case_key, parse_case_key
 from dashboard.cases.settings import CaseSettings
@@ -165,7 +165,7 @@ class Desk:
         seen = [key for key in parsed if actor.may_see_site(key.site)]
         with self._reader.begin() as connection:
             change_id = last_change(connection)
-            rows = [row for key in seen if (row := _find(connection, key)) is not None]
+            rows = list(find_cases(connection, seen).values())
             hides = actor.reads_before_ai
             known = self._known_to(connection, rows, actor) if hides else set[int]()
         cases = tuple(reading.summary(row, hides=hides and row.id not in known) for row in rows)
@@ -255,6 +255,8 @@ class Desk:
         with self._reader.begin() as connection:
             found = read_changes(connection, max(0, after), limit)
             newest = last_change(connection)
+            if newest > after and after + 1 < first_change(connection):
+                return Changes((), newest, complete=False)  # part of it is forgotten: reload
         last_id = found[-1].id if found else min(after, newest)
         seen = tuple(change for change in found if actor.may_see_site(change.site))
         return Changes(seen, last_id, complete=last_id == newest)
@@ -537,16 +539,6 @@ def _parse(key: str, actor: Actor) -> CaseKey:
     if parsed is None or not actor.may_see_site(parsed.site):
         raise NoSuchCaseError(f"no case {key[:80]!r}")
     return parsed
-
-
-def _find(connection: Connection, key: CaseKey) -> Row[Any] | None:
-    return connection.execute(
-        select(CaseRow.__table__).where(
-            CaseRow.site == key.site,
-            CaseRow.case_id == key.case_id,
-            CaseRow.image_id == key.image_id,
-        )
-    ).first()
 
 
 def _case_of(connection: Connection, image_id: str, actor: Actor) -> CaseKey:

@@ -7,6 +7,8 @@ import threading
 import pytest
 
 from dashboard.accounts.roles import Actor, NotAllowedError, Role
+from dashboard.cases.feed import forget_changes
+from dashboard.engine import open_engine
 from dashboard.review.desk import Desk, NoSuchCaseError
 from dashboard.review.events import Placed
 from dashboard.review.findings import Fab
@@ -254,6 +256,20 @@ def test_the_feed_has_no_gaps_and_catches_a_reader_up(desk: Desk, lab: Lab) -> N
     half = desk.changes(seen, ANNA, limit=2)
     assert not half.complete and half.last_id == seen + 2
     assert [c.id for c in desk.changes(half.last_id, ANNA).changes] == [seen + 3, seen + 4]
+
+
+def test_a_reader_who_missed_what_is_forgotten_is_told_to_reload(desk: Desk, lab: Lab) -> None:
+    lab.file(2)
+    lab.file(3)
+    engine = open_engine(lab.url)
+    with engine.begin() as connection:
+        forget_changes(connection, 3)
+    engine.dispose()
+    for after in (0, 1):
+        found = desk.changes(after, ANNA)
+        assert (found.changes, found.last_id, found.complete) == ((), 3, False)
+    assert [change.id for change in desk.changes(2, ANNA).changes] == [3]
+    assert desk.changes(3, ANNA).complete
 
 
 def test_a_field_that_comes_after_the_signature_opens_the_case_again(desk: Desk, lab: Lab) -> None:
