@@ -99,8 +99,9 @@ class PahoClient(paho.Client):
             expiry_s=expiry_s,
             correlation=correlation,
         )
-        # With QoS 0 paho would call on_publish with two more objects; `_Written` tells instead.
-        self._packet_queue(_PUBLISH, packet, mid, 1, self._nothing if qos else self._written)
+        # Of QoS 0 paho tells `_Written` when the socket has taken it: without that the window would
+        # count it as unwritten for ever. `on_publish` is never set here, so it is not called.
+        self._packet_queue(_PUBLISH, packet, mid, qos, self._nothing if qos else self._written)
         return mid
 
     def _create_socket(self) -> JoinedSocket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -239,6 +240,22 @@ def test_the_program_may_await_a_publish_while_its_inbox_is_full(broker: LocalBr
                         break
         await session.close()
         await life
+
+    run(main())
+
+
+def test_a_connection_carries_any_number_of_qos0_messages(broker: LocalBroker) -> None:
+    """What the socket has taken must not count against the bound on what it has not."""
+
+    async def main() -> None:
+        codes: Counter[int] = Counter()
+        async with running(edge(broker)) as sender:
+            await sender.next_of(Connected)
+            for _ in range(30):
+                for _ in range(100):
+                    sender.session.send(INGEST, b"x", lambda code: codes.update([code]), qos=0)
+                await sender.session.publish(INGEST, b"last")  # those before it are written
+        assert codes == {0: 3000}
 
     run(main())
 
