@@ -38,6 +38,7 @@ HEARD = (
     TOPICS.build(Kind.REVIEW, site="lab"),
     TOPICS.build(Kind.REPORT, site="lab"),
 )
+STATUS = TOPICS.build(Kind.RECORDS_STATUS)
 
 
 @pytest.fixture
@@ -77,6 +78,11 @@ def of(phone: Client, kind: Kind, model: type[JsonT]) -> list[JsonT]:
     return [parse_json(model, m.payload) for m in heard]
 
 
+async def online(phone: Client) -> None:
+    """Before that nobody would hear a diagnosis."""
+    await phone.until(lambda seen: any(b'"online"' in m.payload for m in seen))
+
+
 async def field(worker: Client, settings: RecordsSettings, number: int, **changes: Any) -> None:
     path = Path(settings.archive_url) / blob_key(digest(number))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +97,10 @@ async def test_a_case_is_told_with_each_field_and_the_worklist_is_kept(
     async with (
         running(settings),
         client(own_broker, WORKER) as worker,
-        client(own_broker, HEMATOLOGIST, *HEARD) as phone,
+        client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
         client(own_broker, OPERATOR, *HEARD) as operator,
     ):
+        await online(phone)
         await field(worker, settings, 1)
         await phone.until(lambda _: len(of(phone, Kind.CASE, CaseDiagnosis)) >= 1)
         await field(worker, settings, 2)
@@ -124,9 +131,10 @@ async def test_a_signature_made_elsewhere_is_told_as_review_and_report_without_i
     async with (
         running(settings),
         client(own_broker, WORKER) as worker,
-        client(own_broker, HEMATOLOGIST, *HEARD) as phone,
+        client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
         open_desk(settings, undo_s=0.3) as desk,
     ):
+        await online(phone)
         await field(worker, settings, 1)
         await phone.until(lambda _: bool(of(phone, Kind.CASE, CaseDiagnosis)))
         await asyncio.to_thread(desk.case, CASE, ANNA)
@@ -160,9 +168,10 @@ async def test_an_answer_taken_back_in_time_is_never_told(
     async with (
         running(settings),
         client(own_broker, WORKER) as worker,
-        client(own_broker, HEMATOLOGIST, *HEARD) as phone,
+        client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
         open_desk(settings, undo_s=5) as desk,
     ):
+        await online(phone)
         await field(worker, settings, 1)
         await phone.until(lambda _: bool(of(phone, Kind.CASE, CaseDiagnosis)))
         await asyncio.to_thread(desk.case, CASE, ANNA)
@@ -179,13 +188,14 @@ async def test_what_was_signed_while_the_records_program_was_away_is_told_when_i
     settings: RecordsSettings, own_broker: LocalBroker
 ) -> None:
     async with client(own_broker, WORKER) as worker:
-        async with running(settings), client(own_broker, HEMATOLOGIST, *HEARD) as phone:
+        async with running(settings), client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone:
+            await online(phone)
             await field(worker, settings, 1)
             await phone.until(lambda _: bool(of(phone, Kind.CASE, CaseDiagnosis)))
         async with open_desk(settings) as desk:
             await asyncio.to_thread(desk.case, CASE, ANNA)
             await asyncio.to_thread(desk.sign, CASE, Opinion(), by=ANNA, expected_version=0)
-        async with client(own_broker, HEMATOLOGIST, *HEARD) as phone, running(settings):
+        async with client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone, running(settings):
             await phone.until(lambda _: bool(of(phone, Kind.REPORT, Report)))
             assert of(phone, Kind.REVIEW, Review)[0].finding is Finding.AML
 
@@ -199,8 +209,9 @@ async def test_a_kill_before_the_mark_tells_again_and_loses_nothing(
         async with (
             running(settings),
             open_desk(settings) as desk,
-            client(own_broker, HEMATOLOGIST, *HEARD) as phone,
+            client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
         ):
+            await online(phone)
             await field(worker, settings, 1)
             await phone.until(lambda _: bool(of(phone, Kind.CASE, CaseDiagnosis)))
             await asyncio.to_thread(desk.case, CASE, ANNA)
@@ -211,7 +222,7 @@ async def test_a_kill_before_the_mark_tells_again_and_loses_nothing(
             connection.execute(update(FeedRow).values(told_id=0))
             last = connection.execute(select(FeedRow.last_id)).scalar_one()
         engine.dispose()
-        async with client(own_broker, HEMATOLOGIST, *HEARD) as phone, running(settings):
+        async with client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone, running(settings):
             await phone.until(lambda _: bool(of(phone, Kind.REPORT, Report)))
             await phone.until(
                 lambda _: any(c.change == last for c in of(phone, Kind.CASE, CaseDiagnosis))
@@ -227,9 +238,10 @@ async def test_an_unfiled_field_has_no_case_message_but_a_review(
     async with (
         running(settings),
         client(own_broker, WORKER) as worker,
-        client(own_broker, HEMATOLOGIST, *HEARD) as phone,
+        client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
         open_desk(settings) as desk,
     ):
+        await online(phone)
         await field(worker, settings, 1, case_id="unfiled")
         await phone.until(lambda _: bool(of(phone, Kind.WORKLIST, Worklist)))
         await phone.until(lambda _: of(phone, Kind.WORKLIST, Worklist)[-1].open_cases == 1)
