@@ -117,9 +117,15 @@ class WatchList:
         """Urgent first, within one urgency the newest first."""
         return sorted(self._entries.values(), key=lambda e: (e.rank, -e.number))
 
+    @property
+    def previews(self) -> int:
+        """How many previews stand here, whose results are still to come."""
+        return sum(entry.is_preview for entry in self._entries.values())
+
     def counts(self) -> Iterable[tuple[str, int]]:
-        """How many of each urgency stand here, urgent first."""
+        """How many results of each urgency stand here, urgent first; previews are none."""
+        results = [entry.message for entry in self._entries.values() if not entry.is_preview]
         for urgency in sorted(URGENCY_RANK, key=lambda u: URGENCY_RANK[u]):
-            count = sum(1 for e in self._entries.values() if e.message.urgency is urgency)
+            count = sum(1 for message in results if message.urgency is urgency)
             if count:
                 yield urgency.value, count

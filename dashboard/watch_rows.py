@@ -73,7 +73,9 @@ def lay_out(entry: Entry, said: str, columns: Columns) -> Row:
     message = entry.message
     text = Text(printable(said))
     if entry.is_preview:
-        text = Text("PREVIEW. ", style="italic") + text
+        if not text.plain.startswith("PREVIEW"):  # whichever worker said it
+            text = Text("PREVIEW. ") + text
+        text.stylize("italic")
     mark = _cell(urgency_mark(message.urgency.value), URGENCY)
     names = [Text(message.image_id[-6:])]
     widths = [IMAGE]

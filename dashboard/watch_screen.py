@@ -161,6 +161,8 @@ def _head(watched: WatchList, link: str) -> Text:
     for urgency, count in watched.counts():
         head.append("   ")
         head.append(f"{urgency_word(urgency)} {count}")
+    if watched.previews:
+        head.append(f"   {watched.previews} previews", style="italic")
     head.append(f"   {link}", style="dim")
     return head
 

@@ -136,9 +136,10 @@ def test_a_full_result_takes_the_place_of_its_preview_and_not_the_reverse() -> N
     preview = diagnosis(1, status=DiagnosisStatus.PREVIEW)
     watched = WatchList(rows=10)
     assert add(watched, preview)
-    assert watched.total == 0, "a preview is no result"
+    assert (watched.total, watched.previews) == (0, 1), "a preview is no result"
+    assert list(watched.counts()) == []
     assert add(watched, diagnosis(1))
-    assert watched.total == 1
+    assert (watched.total, watched.previews) == (1, 0)
     assert not add(watched, preview)
     assert [e.is_preview for e in watched.in_order()] == [False]
 
