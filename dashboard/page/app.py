@@ -10,6 +10,7 @@ GET  /api/fields/{image_id}/cell?x=&y=&side=  a white cell in the picture's own 
 GET  /api/fields/{image_id}/map/{class}       where the model's score comes from
 GET  /api/model?name=                   a model's card
 POST /api/cases/{key}/sign|amend|withdraw|undo|refer|retake|reveal
+POST /api/push/subscribe|unsubscribe
 POST /login  /enter  /logout
 """
 
@@ -52,6 +53,8 @@ from dashboard.page.retake import RetakeReason, Retakes
 from dashboard.page.seen_fields import SeenFields
 from dashboard.page.views import WorklistView, case_view, lines_view, model_of
 from dashboard.page.watching import ChangeWatch
+from dashboard.push.notifier import Push
+from dashboard.push.subscriptions import SubscriptionRefusedError
 from dashboard.review.desk import Desk, NoSuchCaseError
 from dashboard.review.findings import FAB_OF, FINDING_WORDS, Fab
 from dashboard.review.machine import Opinion, ReviewRefusedError
@@ -107,6 +110,20 @@ class Enter(Body):
     link: str = Field(min_length=1, max_length=256)
 
 
+class Subscribe(Body):
+    """A browser that wishes to be notified."""
+
+    endpoint: str = Field(min_length=1, max_length=2000)
+    p256dh: str = Field(min_length=1, max_length=128)
+    auth: str = Field(min_length=1, max_length=64)
+
+
+class Unsubscribe(Body):
+    """A browser that wishes no more."""
+
+    endpoint: str = Field(min_length=1, max_length=2000)
+
+
 class Deed(Body):
     """Base of deeds on a case; `version` is what the person saw."""
 
@@ -145,6 +162,7 @@ class PageApp:
         *,
         models: Models,
         retakes: Retakes | None = None,
+        push: Push | None = None,
         is_tls: bool = False,
         ca_file: Path | None = None,
         names: tuple[str, ...] = (),
@@ -158,6 +176,7 @@ class PageApp:
         self._watch = watch
         self._models = models
         self._retakes = retakes
+        self._push = push
         self._now_ms = now_ms
         self._streams: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Event()
@@ -188,6 +207,8 @@ class PageApp:
             Route("/api/cases/{key}/undo", self._undo, methods=["POST"]),
             Route("/api/cases/{key}/refer", self._refer, methods=["POST"]),
             Route("/api/cases/{key}/retake", self._retake, methods=["POST"]),
+            Route("/api/push/subscribe", self._subscribe, methods=["POST"]),
+            Route("/api/push/unsubscribe", self._unsubscribe, methods=["POST"]),
             Route("/api/fields/{image_id}/picture", self._picture),
             Route("/api/fields/{image_id}/small", self._small),
             Route("/api/fields/{image_id}/cell", self._cell),
@@ -257,6 +278,7 @@ class PageApp:
             "may_see": actor.may(May.SEE_CASES),
             "may_sign": actor.may(May.REVIEW),
             "may_retake": self._retakes is not None and actor.may(May.ASK_RETAKE),
+            "push_key": "" if self._push is None else self._push.key.public,
             "reads_before_ai": actor.reads_before_ai,
             "store_id": self._store_id,
             "findings": [
@@ -267,6 +289,28 @@ class PageApp:
             "now": wall_time(),
         }
         return JSONResponse(told)
+
+    async def _subscribe(self, request: Request) -> Response:
+        actor, body = _actor(request), await read_body(request, Subscribe)
+        push = self._push
+        if not actor.may(May.REVIEW):
+            raise HTTPException(403, f"the role {actor.role} is not notified")
+        if push is None:
+            raise HTTPException(501, "this page sends no notifications")
+        try:
+            await self._blocking(
+                lambda: push.subscriptions.add(actor.account, body.endpoint, body.p256dh, body.auth)
+            )
+        except SubscriptionRefusedError as error:
+            raise HTTPException(400, str(error)) from error
+        return JSONResponse({})
+
+    async def _unsubscribe(self, request: Request) -> Response:
+        actor, body = _actor(request), await read_body(request, Unsubscribe)
+        push = self._push
+        if push is not None:
+            await self._blocking(lambda: push.subscriptions.remove(body.endpoint, actor.account))
+        return JSONResponse({})
 
     # --- the list -------------------------------------------------------------------------------
 

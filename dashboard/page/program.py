@@ -17,6 +17,7 @@ from dashboard.page.retake import Retakes
 from dashboard.page.server import PageServer
 from dashboard.page.settings import DashboardSettings
 from dashboard.page.watching import ChangeWatch
+from dashboard.push.notifier import Push
 from dashboard.review.desk import Desk
 from dashboard.store import StoreAway
 from service_runtime.log import get_log
@@ -39,6 +40,7 @@ async def run_dashboard(
     server = PageServer(settings.page)
     watch = ChangeWatch(desk, settings.database_url)
     retakes = None if settings.broker is None else Retakes(settings.broker)
+    push = Push.open(settings.push, settings.database_url) if settings.push.is_on else None
     app = PageApp(
         desk,
         archive,
@@ -46,6 +48,7 @@ async def run_dashboard(
         watch,
         models=models,
         retakes=retakes,
+        push=push,
         is_tls=settings.page.is_tls,
         ca_file=settings.page.ca_file,
         names=settings.page.names,
@@ -58,6 +61,9 @@ async def run_dashboard(
                 group.create_task(_settle(desk, watch), name="settle"),
                 group.create_task(server.run(app), name="page"),
             ]
+            if push is not None:
+                notifier = push.notifier(desk, watch)
+                tasks.append(group.create_task(notifier.run(), name="notify"))
             if retakes is not None:
                 tasks.append(group.create_task(retakes.run(), name="retakes"))
             await stop.wait()
@@ -65,6 +71,8 @@ async def run_dashboard(
                 task.cancel()
     finally:
         archive.close()
+        if push is not None:
+            push.close()
 
 
 async def _settle(desk: Desk, watch: ChangeWatch) -> None:

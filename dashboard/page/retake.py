@@ -17,13 +17,21 @@ from service_runtime.boot import new_id
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import Connected, Message, MqttError, Subscription
+from service_runtime.mqtt_types import (
+    Connected,
+    Disconnected,
+    Message,
+    MqttError,
+    Subscription,
+)
 from service_runtime.session_roles import observer_session
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Command, Reply, parse_json
 from wire_protocol.topics import Kind, Topics
 
 ANSWER_S: Final = 10.0
+#: A broker that is away is waited for so long.
+CONNECT_S: Final = 3.0
 _NOT_DELIVERED: Final = 0x10
 
 
@@ -51,6 +59,7 @@ class Retakes:
     def __init__(self, broker: BrokerSettings) -> None:
         self._topics = Topics(broker.root)
         self._session = MqttSession(broker, observer_session(f"dashboard-{new_id()[:12]}"))
+        self._online = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
 
     async def run(self) -> None:
@@ -79,6 +88,11 @@ class Retakes:
         topic = self._topics.build(Kind.COMMAND, site=site, device=device)
         with self._awaiting(command.command_id) as answer:
             try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._online.wait()
+            except TimeoutError:
+                return RetakeAnswer(False, "The broker cannot be reached: nothing was asked.")
+            try:
                 async with asyncio.timeout(ANSWER_S):
                     code = await self._session.publish(topic, command.to_bytes(), expiry_s=10)
                     if code == _NOT_DELIVERED:
@@ -89,7 +103,7 @@ class Retakes:
                     False, f"{device} did not answer within {ANSWER_S:.0f} s: it may know or not."
                 )
             except MqttError:
-                return RetakeAnswer(False, "The broker cannot be reached: nothing was asked.")
+                return RetakeAnswer(False, "The broker was lost while asking: it may know or not.")
         if not reply.ok:
             return RetakeAnswer(False, f"{device}: {reply.error[:200]}")
         return RetakeAnswer(True, f"{device}: {str(reply.result.get('words', 'done'))[:200]}")
@@ -109,6 +123,9 @@ class Retakes:
             if isinstance(event, Connected):
                 with suppress(MqttError):
                     await self._session.subscribe([Subscription(self._topics.every(Kind.REPLY))])
+                    self._online.set()
+            elif isinstance(event, Disconnected):
+                self._online.clear()
             elif isinstance(event, Message):
                 try:
                     reply = parse_json(Reply, event.payload)

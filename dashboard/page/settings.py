@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from dashboard.accounts.settings import AccountSettings
 from dashboard.cases.settings import CaseSettings
+from dashboard.push.settings import PushSettings
 from dashboard.review.settings import ReviewSettings
 from dashboard.settings import DatabaseUrl, LogLevel
 from service_runtime.broker_settings import BrokerSettings
@@ -82,6 +83,8 @@ class DashboardSettings(Settings):
     review: ReviewSettings = ReviewSettings()
     #: As in records.toml.
     cases: CaseSettings = CaseSettings()
+    #: Notifications to phones; off without a contact.
+    push: PushSettings = PushSettings()
     #: Model bundles beside those on this machine's search path: for their cards and maps.
     bundles: tuple[Path, ...] = ()
     #: An operator's account on the broker, for asking microscopes to take a slide again; without it

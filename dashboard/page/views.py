@@ -47,6 +47,8 @@ class LineView(View):
     result: str
     fields: int
     retakes: int
+    #: Fields of which only a small preview has come.
+    previews: int
     white_cells: int | None
     status: str
     since: str
@@ -113,6 +115,8 @@ class FieldView(View):
     #: Of 100 calibration images so many are nearer to the training images.
     far: int | None
     has_image: bool
+    #: Only a small preview has come: the picture is on its way.
+    is_preview: bool
     model: str
 
 
@@ -176,6 +180,7 @@ def line_view(line: CaseSummary, event_id: int) -> LineView:
         result=_result_word(line),
         fields=line.fields,
         retakes=line.retakes,
+        previews=line.previews,
         white_cells=line.white_cells,
         status=line.status,
         since=line.first_recorded_at,
@@ -281,6 +286,7 @@ def _field_view(field: FieldDetail, names: Mapping[str, str]) -> FieldView:
         latency_ms=field.latency_ms,
         far=None if field.ood_percentile is None else round(field.ood_percentile),
         has_image=field.has_image,
+        is_preview=field.is_preview,
         model=field.model,
     )
 

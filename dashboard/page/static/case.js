@@ -61,7 +61,7 @@ export class CasePane {
   drawActions() {
     if (!this.view || !this.buttons) return;
     const { view } = this;
-    const canSign = this.me.may_sign && !this.isOffline() && !this.kept && !view.held;
+    const canSign = this.me.may_sign && !this.isOffline() && !this.kept && !view.held && view.line.status !== "preview";
     const isSigned = Boolean(view.signed_at);
     const { confirm, correct, more } = this.buttons;
     const isSeen = this.seen.isDone;
@@ -69,6 +69,7 @@ export class CasePane {
     confirm.disabled = !canSign || !isSeen || (!view.is_blind && !view.confirms);
     const why = this.isOffline() || this.kept ? "not while offline"
       : !this.me.may_sign ? `not as ${this.me.role}`
+      : view.line.status === "preview" ? "when the picture is here"
       : view.held ? `${view.held.person} is signing`
       : !view.is_blind && !view.confirms ? "the AI gives no answer"
       : !isSeen ? "look at the pictures first"
@@ -88,7 +89,7 @@ export class CasePane {
   }
 
   #take(view, isNew) {
-    const pictures = JSON.stringify([view.cells, view.fields.map((field) => field.image_id), view.is_blind]);
+    const pictures = JSON.stringify([view.cells, view.fields.map((field) => [field.image_id, field.has_image]), view.is_blind]);
     const isSame = !isNew && pictures === this.pictures;
     this.pictures = pictures;
     this.view = view;
@@ -172,10 +173,12 @@ export class CasePane {
 
   #pictures() {
     const { view } = this;
+    const isPreview = view.line.status === "preview";
+    const hasPicture = view.fields.some((field) => field.has_image);
     const shown = view.cells.length
       ? crops(view, this.seen, (cell) => this.#goTo(cell))
-      : { track: h("p", { className: "no-cells" }, view.counted_fields ? "No white cell was found in these fields: look at the fields." : "White cells were not marked in these fields: look at the fields."), controls: null };
-    const count_ = h("p", { className: "cells-count" }, seenWords(view.line.white_cells, view.line.fields));
+      : { track: h("p", { className: "no-cells" }, isPreview ? "So far only a small preview has come. The picture itself is on its way and appears here by itself." : !hasPicture ? "No picture was archived: what was captured ended on the device. Ask for a retake, or refer." : view.counted_fields ? "No white cell was found in these fields: look at the fields." : "White cells were not marked in these fields: look at the fields."), controls: null };
+    const count_ = h("p", { className: "cells-count" }, view.line.fields ? seenWords(view.line.white_cells, view.line.fields) : isPreview ? `preview of ${count(view.line.previews, "field")}` : `${count(view.line.retakes, "field")} to take again`);
     const foot = h("div", { className: "crops-foot" }, count_, shown.controls);
     this.mapNote = h("p", { className: "quiet map-note", role: "status" });
     this.mapButton = h("button", { type: "button", ariaPressed: "false", onclick: () => this.#toggleMap() }, "Map");
@@ -187,8 +190,8 @@ export class CasePane {
     const fields = h("section", { className: "fields", ariaLabel: "Fields" },
       h("h2", { className: "eyebrow" }, count(view.fields.length, "field")),
       view.fields.length > 1 ? this.strip : null,
-      this.viewer.box,
-      h("div", { className: "viewer-tools" }, zoomOut, zoomIn, all, view.is_blind ? null : this.mapButton),
+      hasPicture ? this.viewer.box : null,
+      hasPicture ? h("div", { className: "viewer-tools" }, zoomOut, zoomIn, all, view.is_blind ? null : this.mapButton) : null,
       this.mapNote, this.fieldWords);
     return { crops: h("section", { className: "crops", ariaLabel: "White cells" }, shown.track, foot), fields };
   }

@@ -13,13 +13,15 @@ export async function installNow() {
   prompt = null;
 }
 
+/** Whether this browser keeps the page for a time without a network. */
 export async function keepOffline() {
-  if (!("serviceWorker" in navigator)) return;
+  if (!("serviceWorker" in navigator)) return false;
   const policy = globalThis.trustedTypes?.createPolicy("hemowire", { createScriptURL: () => "/sw.js" });
   try {
     await navigator.serviceWorker.register(policy ? policy.createScriptURL("") : "/sw.js");
+    return true;
   } catch {
-    // a browser that forbids it: the page works live
+    return false; // the page works live
   }
 }
 

@@ -1,8 +1,9 @@
 // The page: list and case side by side or one after the other, kept current by the feed; it knows nothing by itself.
 import { CasePane } from "./case.js";
-import { isOpen, open } from "./dialogs.js";
+import { isOpen, open, shut } from "./dialogs.js";
 import { byId, h, write } from "./dom.js";
 import { canInstall, forgetKept, installNow, keepOffline } from "./offline.js";
+import { canNotify, isNotified, notifyMe, notifyMeNot } from "./notify.js";
 import { Feed, ask, setToken, wish } from "./server.js";
 import { setMe } from "./signing.js";
 import { caseWord, clock, urgencyWord, kindOf } from "./words.js";
@@ -16,6 +17,8 @@ let me = null;
 let life = "connecting";
 let kept = "";
 let loading = 0;
+let isKeeping = false;
+let isTold = false;
 
 const isBlind = () => me?.reads_before_ai || remembered(BLIND) === "1";
 const isOffline = () => life === "lost";
@@ -126,10 +129,11 @@ addEventListener("popstate", follow);
 function menu() {
   return [
     h("button", { type: "button", ariaPressed: String(isBlind()), disabled: Boolean(me?.reads_before_ai), onclick: toggleBlind }, `Read before AI: ${me?.reads_before_ai ? "always, for this account" : isBlind() ? "on" : "off"}`),
+    canNotify(me) ? h("button", { type: "button", ariaPressed: String(isTold), onclick: toggleNotified }, `Notify me of urgent cases: ${isTold ? "on" : "off"}`) : null,
     canInstall() ? h("button", { type: "button", onclick: installNow }, "Install this page") : null,
     h("button", { type: "button", onclick: keysHelp }, "Keys"),
     h("button", { type: "button", onclick: leave }, `Sign out ${me?.name ?? ""}`),
-    h("p", { className: "quiet" }, globalThis.isSecureContext ? "Cases you open are kept on this device until you sign out, so that they can be looked at offline." : "Without HTTPS nothing is kept for offline use and there are no notifications; the list is live all the same."),
+    h("p", { className: "quiet" }, isKeeping ? "Cases you open are kept on this device until you sign out, so that they can be looked at offline." : `Nothing is kept for offline use and there are no notifications: ${globalThis.isSecureContext ? "this browser does not trust the server's certificate or keeps nothing" : "this page came without HTTPS"}. The list is live all the same.`),
   ];
 }
 
@@ -138,7 +142,15 @@ function toggleBlind() {
   location.reload();
 }
 
+async function toggleNotified() {
+  shut();
+  const problem = isTold ? await notifyMeNot() : await notifyMe(me);
+  isTold = await isNotified(me);
+  open(isTold ? "You will be notified" : "No notifications", [h("p", {}, problem || (isTold ? "Of urgent cases, once each, and again if nobody opens one. The notification does not say which case it is." : "This browser gets none."))], [], { closeWord: "Close" });
+}
+
 async function leave() {
+  if (isTold) await notifyMeNot();
   await wish("/logout");
   await forgetKept();
   location.replace("/login");
@@ -191,7 +203,8 @@ async function begin() {
   }
   follow();
   await first;
-  keepOffline();
+  isKeeping = await keepOffline();
+  if (isKeeping) isTold = await isNotified(me);
 }
 
 begin();

@@ -56,7 +56,7 @@ export function askAnswer(view, after) {
   open(view.is_blind ? `What do you see in ${id}?` : isAmending ? `Amend ${id} to…` : `Sign ${id} as…`, [
     view.is_blind ? h("p", { className: "quiet" }, "Your answer is stored before the AI's is shown; you can take it back or amend it then.") : null,
     isAmending ? h("p", { className: "quiet" }, `Signed is: ${view.signed}. It stays in the history.`) : null,
-    list.list, danger, fabBox, ...note.nodes,
+    danger, list.list, fabBox, ...note.nodes,
   ], [[label, () => {
     if (!chosen()) return "Choose a finding.";
     return send(view, isAmending ? "amend" : "sign", { finding: list.taken(), fab: fab.value || null, comment: note.input.value }, after);

@@ -28,6 +28,29 @@ self.addEventListener("fetch", (event) => {
   else if (FILES.includes(url.pathname)) event.respondWith(shell(request));
 });
 
+const WHY = { emergency: "Emergency", urgent: "Urgent case", unread: "Urgent case, still unread" };
+
+self.addEventListener("push", (event) => {
+  let told = {};
+  try {
+    told = event.data?.json() ?? {};
+  } catch {
+    // a message that is none of ours is shown as an urgent case: it is better to look
+  }
+  const count = Number.isInteger(told.count) && told.count > 1 ? `${told.count} cases. ` : "";
+  event.waitUntil(self.registration.showNotification(WHY[told.why] ?? WHY.urgent, {
+    body: `${count}Open the list to see it. Research use only.`,
+    tag: String(told.id ?? "urgent").slice(0, 32),
+    icon: "/icon-192.png",
+    requireInteraction: told.why === "emergency",
+  }));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(self.clients.matchAll({ type: "window" }).then((open) => (open[0] ? open[0].focus() : self.clients.openWindow("/"))));
+});
+
 async function page(request) {
   try {
     return await patient(fetch(request));

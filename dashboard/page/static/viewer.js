@@ -38,7 +38,7 @@ export class Viewer {
     this.image.removeAttribute("src");
     this.target.hidden = true;
     if (field.width_px && field.height_px) this.box.style.aspectRatio = `${field.width_px} / ${field.height_px}`;
-    if (!field.has_image) return write(this.words, "No picture was archived: it ended on the device.");
+    if (!field.has_image) return write(this.words, field.is_preview ? "The picture is on its way." : "No picture was archived: it ended on the device.");
     write(this.words, "Loading the field…");
     try {
       const { url, words } = await fetchChecked(field);

@@ -85,6 +85,7 @@ export function caseWord(line) {
 }
 
 export const STATUS = {
+  preview: "preview, the picture is on its way",
   draft: "AI draft, not reviewed",
   final: "final",
   amended: "amended",

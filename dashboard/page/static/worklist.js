@@ -147,7 +147,7 @@ export class Worklist {
   #make(line) {
     const kind = kindOf(line);
     const time = h("span", { className: "row-age" });
-    const words = [line.fields ? seen(line.white_cells, line.fields) : "", line.retakes ? `${count(line.retakes, "field")} to take again` : "", line.referred ? "referred" : "", line.retake === "asked" ? "retake asked" : "", line.new_fields ? `${line.new_fields} new` : "", line.device];
+    const words = [line.fields ? seen(line.white_cells, line.fields) : line.previews ? `preview of ${count(line.previews, "field")}` : "", line.retakes ? `${count(line.retakes, "field")} to take again` : "", line.referred ? "referred" : "", line.retake === "asked" ? "retake asked" : "", line.new_fields ? `${line.new_fields} new` : "", line.device];
     const result = line.signed_as ? `signed: ${line.signed_as}` : line.result;
     const link = h(
       "a",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,3 +186,51 @@ def test_a_clock_that_is_wrong_makes_no_age_wrong(house: PageHouse, browser: Bro
     finally:
         browser.send("Page.removeScriptToEvaluateOnNewDocument", identifier=wrong["identifier"])
     assert all(age.endswith((" s", " min")) for age in ages), ages
+
+
+def test_a_preview_says_that_its_picture_is_on_its_way_and_is_not_signed(
+    house: PageHouse, browser: Browser
+) -> None:
+    reader = Reader(browser, house)
+    reader.come_in()
+    house.field("P7RE", "all", status="preview")
+    browser.until("document.querySelectorAll('.row').length === 3")
+    reader.open("P7RE")
+    assert "on its way" in reader.text(".no-cells")
+    assert browser.run("document.querySelector('.confirm').disabled") is True
+    assert "when the picture is here" in reader.text(".confirm")
+    assert "preview of 1 field" in reader.text(".cells-count")
+    assert browser.complaints == []
+
+
+#: The service worker's own text, run where its events can be given by hand: a browser without a
+#: screen shows no notifications.
+AS_WORKER = """
+(() => {
+  const heard = {}, shown = [];
+  const registration = { showNotification: async (title, more) => shown.push([title, more.body, more.tag]) };
+  const self = { addEventListener: (name, hear) => { heard[name] = hear; }, registration };
+  SOURCE
+  for (const text of TEXTS) heard.push({ data: { json: () => JSON.parse(text) }, waitUntil: () => {} });
+  return shown;
+})()
+"""
+
+
+def test_a_push_says_that_a_case_is_urgent_and_not_which(
+    house: PageHouse, browser: Browser
+) -> None:
+    source = httpx.get(f"{house.url}/sw.js").text
+    texts = ['{"id": "0123456789abcdef", "why": "unread", "count": 2}', '{"why": "emergency"}', "?"]
+    script = AS_WORKER.replace("SOURCE", source).replace("TEXTS", json.dumps(texts))
+    browser.go("about:blank")
+    shown = browser.run(script)
+    assert shown == [
+        [
+            "Urgent case, still unread",
+            "2 cases. Open the list to see it. Research use only.",
+            "0123456789abcdef",
+        ],
+        ["Emergency", "Open the list to see it. Research use only.", "urgent"],
+        ["Urgent case", "Open the list to see it. Research use only.", "urgent"],
+    ]
