@@ -13,6 +13,7 @@ import torch
 from cloud_worker.models.card import Preprocessing
 from training.batches import Lesson, balanced_order, hide_corner, pictures
 from training.checkpoints import CHECKPOINT_FILE, ResumeError, load_checkpoint
+from training.compute import Precision, choose_compute
 from training.gan import TrainedGan, sample_sheet, train_gan
 from training.recipe import Stage, TrainingRecipe, load_recipe
 from training.stages import Progress, Trained, run_stages
@@ -194,3 +195,33 @@ def test_balance_shows_every_class_equally_often() -> None:
     assert np.bincount(labels[order]).tolist() == [50, 50]
     order = balanced_order(labels, 0.0, np.random.default_rng(0))
     assert np.bincount(labels[order]).tolist() == [90, 10]
+
+
+@pytest.mark.parametrize(("asked", "bfloat16"), [("float32", False), ("bfloat16", True)])
+def test_the_precision_asked_for_is_the_one_that_convolutions_run_in(
+    asked: Precision, bfloat16: bool
+) -> None:
+    compute = choose_compute(asked)
+    layer = torch.nn.Conv2d(3, 4, 1).to(compute.device)
+    with compute.autocast():
+        out = layer(torch.zeros(1, 3, 4, 4, device=compute.device))
+    assert out.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    assert ("bfloat16" in compute.said) == bfloat16
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_in_mixed_precision_and_hands_back_a_network_on_the_cpu(
+    tmp_path: Path,
+) -> None:
+    recipe = recipe_of().model_copy(update={"precision": "auto"})
+    trained = run_stages(
+        recipe,
+        preprocessing_of(),
+        lambda stage: lesson_of(),
+        tmp_path / CHECKPOINT_FILE,
+        resume=False,
+        tell=lambda progress: None,
+    )
+    assert "bfloat16" in trained.compute
+    assert {p.device.type for p in trained.network.parameters()} == {"cpu"}
+    assert {p.dtype for p in trained.network.parameters()} == {torch.float32}
