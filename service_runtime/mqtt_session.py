@@ -61,7 +61,7 @@ from service_runtime.mqtt_types import (
 from service_runtime.paho_link import LinkClosedError, PahoLink, Will
 from service_runtime.publish_window import Outgoing
 from wire_protocol.codec import PeerError
-from wire_protocol.json_messages import STOPPED, Status
+from wire_protocol.json_messages import GAVE_WAY, STOPPED, Status
 
 #: How long a clean stop waits for the broker to have the offline status.
 GOODBYE_S = 2.0
@@ -99,6 +99,7 @@ class MqttSession:
         self._has_announced = False  # on any
         self._is_struck = False  # on this connection: see _was_taken_over
         self._strikes = 0
+        self._giving_way: asyncio.Task[None] | None = None
         self._inbox = Inbox(options)
         self._life: asyncio.Future[None] | None = None
         self._is_closing = False
@@ -227,7 +228,7 @@ class MqttSession:
 
         The code is the PUBACK's, or LOST, QUEUE_FULL, TOO_LARGE (below zero).
         """
-        if self._link is None:
+        if self._link is None or self._giving_way is not None:
             if done is not None:
                 done(LOST)
             return
@@ -345,14 +346,30 @@ class MqttSession:
         if self._presence is not None and mine and self._has_announced:
             message.ack()
             if self._was_taken_over(self._presence, message) and self._link is not None:
-                name = self._options.client_id
-                self._link.fail(TakenOverError(f"another program announced itself as {name!r}"))
+                self._give_way(self._link, self._presence)
             return
         if not self._inbox.put(message):
             self.counters.dropped_qos0 += 1
         if self._inbox.is_over and self._link is not None:
             self.counters.inbox_overflows += 1
             self._link.shut(f"our inbox is over {self._options.inbox_bytes} bytes")
+
+    def _give_way(self, link: PahoLink, presence: Presence) -> None:
+        """Ends as taken over, and leaves no status or will behind that the other one would take for
+        a living program's: it would end too."""
+        if self._giving_way is not None:
+            return
+        name = self._options.client_id
+        link.end_with(TakenOverError(f"another program announced itself as {name!r}"))
+        if self._announced:
+            offline, expiry_s = presence.offline(GAVE_WAY), presence.offline_expiry_s
+            link.publish(Outgoing(presence.topic, offline, None, 0, True, expiry_s, None))
+        self._giving_way = asyncio.create_task(self._leave(link), name="give way")
+
+    @staticmethod
+    async def _leave(link: PahoLink) -> None:
+        with suppress(MqttError, LinkClosedError):  # its end is for `wait_closed` to tell
+            await link.goodbye(GOODBYE_S)
 
     def _was_taken_over(self, presence: Presence, message: Message) -> bool:
         """Whether the retained status is another's again and again, though we had announced ourselves.
@@ -366,6 +383,8 @@ class MqttSession:
             status = Status.from_bytes(message.payload)
         except PeerError:
             return False  # cleared, or not ours to judge
+        if status.reason == GAVE_WAY:
+            return False
         if status.incarnation != presence.status.incarnation and not self._is_struck:
             self._is_struck = True
             self._strikes += 1

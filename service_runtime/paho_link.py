@@ -130,6 +130,10 @@ class PahoLink:
         self._fault = self._fault or fault
         self.shut(str(fault))
 
+    def end_with(self, fault: Exception) -> None:
+        """Whatever ends the connection now, `wait_closed` raises this."""
+        self._fault = self._fault or fault
+
     def shut(self, reason: str = "closed") -> None:
         """Ends the connection at once, without DISCONNECT; harmless twice."""
         self._close_socket()

@@ -121,6 +121,8 @@ class Presence(StrEnum):
 
 #: An offline status with this reason is a goodbye: the program ended as it was told to.
 STOPPED: Final = "stopped"
+#: With this one it ended because another program has its name; that one stays.
+GAVE_WAY: Final = "gave way to another program of this name"
 
 
 class Status(JsonMessage):

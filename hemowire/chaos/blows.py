@@ -29,6 +29,8 @@ from service_runtime.boot import monotonic_s
 _START_S: Final = 30.0
 #: Two agents with one name must not run side by side for longer.
 _TWIN_S: Final = 40.0
+#: The one that is left must still be there after so long.
+_STAYS_S: Final = 3.0
 #: How long a device that is to be flashed anew may owe images.
 _REFLASH_S: Final = 20.0
 #: How long an image that waits is waited for.
@@ -173,6 +175,9 @@ class Blows:
                 task.cancel()
             if not done:
                 raise TimeoutError(f"two agents named {device} ran for {_TWIN_S:g} s")
+            await asyncio.sleep(_STAYS_S)
+            if process.returncode is not None and second.returncode is not None:
+                raise OSError(f"both agents named {device} ended: none is left")
         finally:
             if second.returncode is None:
                 second.terminate()

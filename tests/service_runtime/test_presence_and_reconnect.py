@@ -167,6 +167,38 @@ def test_a_second_program_with_our_client_id_ends_us_as_taken_over(broker: Local
     run(main())
 
 
+def test_of_two_programs_with_one_name_only_one_ends(broker: LocalBroker) -> None:
+    """The one that gives way must not leave a will that the other takes for a third program's."""
+
+    async def main() -> None:
+        first, second = device(broker, "scope-4"), device(broker, "scope-4")
+        is_announced, again = asyncio.Event(), asyncio.Event()
+        life = asyncio.create_task(first.run())
+        collect = asyncio.create_task(keep_announcing(first, is_announced))
+        await is_announced.wait()
+        async with running(onlooker(broker)) as watcher:
+            await watcher.next_of(Connected)
+            second_life = asyncio.create_task(second.run())
+            second_collect = asyncio.create_task(keep_announcing(second, again))
+            with pytest.raises(TakenOverError):
+                async with asyncio.timeout(DEADLINE_S):
+                    await life
+            await collect
+            await watcher.session.subscribe([Subscription(STATUS.format("scope-4"))])
+            left = second.counters.connections
+            await watcher.next_of(Message, lambda m: b'"online"' in m.payload)
+            while second.counters.connections == left and not second.is_connected:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            # It reads its own status on this connection, and answers after that.
+            await second.publish(INGEST.replace("scope-1", "scope-4"), b"here")
+            assert not second_life.done()
+        await second.close()
+        await second_life
+        await second_collect
+
+    run(main())
+
+
 def test_after_kill_9_of_the_broker_the_session_is_made_anew(own_broker: LocalBroker) -> None:
     async def main() -> None:
         async with running(device(own_broker)) as peer:
