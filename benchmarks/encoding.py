@@ -224,7 +224,7 @@ def ball4_fields(root: Path, bundle: Bundle, count: int) -> Iterator[Rgb]:
     """Images that the bundle's training kept apart, evenly over the classes' files."""
     labels = ["Benign", "Early", "Pre", "Pro"]
     samples = read_data_set(root / "ball4", labels, um_per_px=BALL4_UM_PER_PX)
-    held_out = test_part(bundle.card, samples)
+    held_out = test_part(bundle, samples)
     for at in np.linspace(0, len(held_out) - 1, min(count, len(held_out))).astype(int):
         yield read_image(held_out[at].path)
 

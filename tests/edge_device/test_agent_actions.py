@@ -204,7 +204,7 @@ async def test_a_retake_is_told_to_the_person_at_the_microscope(
     broker: LocalBroker, tmp_path: Path, edge_settings: MakeSettings
 ) -> None:
     async with lab(broker, tmp_path, edge_settings) as here:
-        wish = {"case_id": "C7F3K2", "reason": "focus", "operator": "kim"}
+        wish: dict[str, Any] = {"case_id": "C7F3K2", "reason": "focus", "operator": "kim"}
         away = await here.ask("retake", **wish)
         assert away.ok and not away.result["is_open"]
         assert "the slide has to be put back" in away.result["words"]

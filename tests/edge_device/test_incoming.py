@@ -39,7 +39,7 @@ def incoming(told: list[Any]) -> Incoming:
             site="lab",
             device="scope-1",
         ),
-        commands=None,  # type: ignore[arg-type]  # no command comes in these tests
+        commands=None,  # no command comes in these tests
     )
 
 
