@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from broker_config.serve import free_port
+from dashboard.accounts.passwords import Passwords
 from dashboard.accounts.roles import Actor, Role
-from dashboard.audit.book import verify
+from dashboard.accounts.store import AccountStore, SignInRefusedError
+from dashboard.audit.book import AuditBook, verify
+from dashboard.engine import open_engine
 from dashboard.identity import Verdict
 from dashboard.outcomes import read_outcomes, read_set_aside
 from dashboard.reports import report_of_diagnosis, report_of_rejection
@@ -138,6 +142,36 @@ def test_people_sign_at_once_while_fields_arrive_and_the_feed_has_no_gaps(url: s
     head, finding = verify(url, KEY)
     assert finding is None and head is not None and head.number >= 28
     desk.close()
+
+
+def test_accounts_links_and_previews_work_there_too(url: str) -> None:
+    store = RecordsStore(url, AT)
+    small = diagnosis(300, **(CLASSES | {"case_id": "PREV1", "status": "preview"}))
+    store.commit([Filed(report_of_diagnosis(small, "lab", "scope-1"), False)], AT)
+    desk = Desk.open(url, None, audit_key=KEY)
+    assert desk.case("lab.PREV1", ANNA).summary.status == "preview"
+    file(store, [(300, "PREV1")])
+    assert desk.case("lab.PREV1", ANNA).summary.fields == 1
+    desk.close()
+    store.close()
+    quick = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    reader = open_engine(url, read_only=True)
+    accounts = AccountStore(open_engine(url), reader, AuditBook(KEY), passwords=quick)
+    accounts.add("anna", Role.HEMATOLOGIST, by=ANNA, password="correct horse battery")
+    token = accounts.sign_in("anna", "correct horse battery", "192.0.2.7")
+    found = accounts.session(token)
+    assert found is not None and found.actor.account == "anna"
+    link = accounts.make_link("anna", by=ANNA)
+    assert accounts.session(accounts.enter(link, "192.0.2.7")) is not None
+    with pytest.raises(SignInRefusedError):
+        accounts.enter(link, "")
+    with pytest.raises(SignInRefusedError):
+        accounts.sign_in("a\0b", "x", "")
+    assert accounts.list()[0].sessions == 2
+    accounts.remove("anna", by=ANNA)
+    assert accounts.session(token) is None
+    accounts.close()
+    assert verify(url, KEY)[1] is None
 
 
 def file(store: RecordsStore, images: list[tuple[int, str]]) -> None:
