@@ -46,10 +46,11 @@ from dashboard.review.signed import read_signed
 from dashboard.review.store import extend, load_review, settle_all, settled, time_of
 from dashboard.review.tables import ReadingRow
 from dashboard.review.turnaround import Turnaround, read_turnaround
-from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, WorklistPage
-from dashboard.schema import ImageRow, StoreRow
+from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, RetakeLine, WorklistPage
+from dashboard.schema import DiagnosisRow, ImageRow, StoreRow
 from dashboard.store import RecordsStore, StoreAway
 from service_runtime.boot import new_id, wall_time
+from wire_protocol.json_messages import Urgency
 
 #: Changes in one answer; a reader that is further behind reloads its list.
 MOST_CHANGES = 1000
@@ -222,19 +223,31 @@ class Desk:
             others = reading.other_reports(connection, [image_id])
         return reading.field_detail(field, wanted, others.get(image_id, ()), hides=hides)
 
+    def retakes(self, actor: Actor, *, limit: int = 100) -> list[RetakeLine]:
+        """Fields that are to be taken again and why, the newest first: the lab's own queue."""
+        actor.require(May.SEE_RETAKES)
+        with self._reader.begin() as connection:
+            return reading.retake_lines(
+                connection, _visible(actor, None), max(1, min(limit, MOST_CASES))
+            )
+
     def image(self, image_id: str, actor: Actor) -> tuple[str, bytes]:
-        """sha256 and bytes of a field's picture, as the camera's encoder made them.
+        """sha256 and bytes of a field's picture, as the camera's encoder made them; of a lab
+        operator's only those that are to be taken again.
 
         Raises NoSuchCaseError, ArchiveAway.
         """
         actor.require(May.SEE_IMAGES)
         with self._reader.begin() as connection:
             row = connection.execute(
-                select(ImageRow.site, ImageRow.sha256, ImageRow.has_blob).where(
-                    ImageRow.image_id == image_id
-                )
+                select(ImageRow.site, ImageRow.sha256, ImageRow.has_blob, DiagnosisRow.urgency)
+                .join(DiagnosisRow, DiagnosisRow.id == ImageRow.shown_id)
+                .where(ImageRow.image_id == image_id)
             ).first()
-        if row is None or not row.has_blob or not actor.may_see_site(row.site):
+        is_theirs = row is not None and (
+            actor.may(May.SEE_CASES) or row.urgency == Urgency.RETAKE.value
+        )
+        if row is None or not is_theirs or not row.has_blob or not actor.may_see_site(row.site):
             raise NoSuchCaseError(f"no picture of an image {image_id[:32]!r}")
         if self._archive is None:
             raise NoSuchCaseError("this desk was opened without an archive")

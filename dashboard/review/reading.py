@@ -14,9 +14,9 @@ from dashboard.cases.settings import CaseSettings
 from dashboard.cases.tables import CaseRow
 from dashboard.identity import Mode
 from dashboard.review.tables import ReadingRow
-from dashboard.review.views import CaseSummary, FieldDetail, OtherReport
+from dashboard.review.views import CaseSummary, FieldDetail, OtherReport, RetakeLine
 from dashboard.schema import DiagnosisRow, ImageRow
-from wire_protocol.json_messages import URGENCY_RANK
+from wire_protocol.json_messages import URGENCY_RANK, Urgency
 
 HIDDEN_TEXT = "Read it first: what the AI says is shown after your answer."
 _ORDER = (CaseRow.rank, CaseRow.first_recorded_at, CaseRow.id)
@@ -190,6 +190,32 @@ def combined_words(row: Row[Any], settings: CaseSettings) -> str:
         f"Calibrated log-probabilities of {row.summed} of {of}, each counted "
         f"{settings.field_weight:g} times against {prior} of the classes, summed and normalised."
     )
+
+
+def retake_lines(
+    connection: Connection, sites: Sequence[str] | None, limit: int
+) -> list[RetakeLine]:
+    """The fields that could not be judged, the newest first."""
+    query = (
+        select(
+            ImageRow.image_id,
+            ImageRow.site,
+            ImageRow.device,
+            ImageRow.case_id,
+            DiagnosisRow.reason,
+            DiagnosisRow.text,
+            ImageRow.captured_at,
+            ImageRow.recorded_at,
+            ImageRow.has_blob.label("has_image"),
+        )
+        .join(DiagnosisRow, DiagnosisRow.id == ImageRow.shown_id)
+        .where(DiagnosisRow.urgency == Urgency.RETAKE.value)
+        .order_by(ImageRow.id.desc())
+        .limit(limit)
+    )
+    if sites is not None:
+        query = query.where(ImageRow.site.in_(sites))
+    return [RetakeLine(**row._mapping) for row in connection.execute(query)]
 
 
 def has_seen_ai(connection: Connection, smear_case_id: int, account: str) -> bool:

@@ -148,6 +148,22 @@ class CaseDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class RetakeLine:
+    """A field that is to be taken again, and why; nothing that the AI says of cells."""
+
+    image_id: str
+    site: str
+    device: str
+    case_id: str
+    reason: str
+    text: str
+    captured_at: str
+    recorded_at: str
+    #: Of a refusal by a worker; what the device's own gate rejected never left it.
+    has_image: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What came after an id. `complete` is False where so much came that a reload is better."""
 

@@ -201,6 +201,20 @@ RETAKE = {"urgency": "retake", "urgency_rank": 5, "result": "cannot_say", "reaso
           "outcome": "rejected"}  # fmt: skip
 
 
+def test_the_lab_operator_s_queue_says_what_to_take_again_and_why(desk: Desk, lab: Lab) -> None:
+    text = "Cannot say: focus 4.1, at least 12 needed. Capture again. Research use only."
+    lab.file(9, case_id="R1AA", text=text, **RETAKE)
+    (line,) = desk.retakes(OPERATOR)
+    assert (line.case_id, line.reason, line.text) == ("R1AA", "focus", text)
+    assert desk.image(hex_id("image", 9), OPERATOR) == (digest(9), content(9))
+    with pytest.raises(NoSuchCaseError):  # a picture with a result is none of theirs
+        desk.image(hex_id("image", 1), OPERATOR)
+    assert desk.image(hex_id("image", 1), ANNA)
+    with pytest.raises(NotAllowedError):
+        desk.retakes(ENGINEER)
+    assert desk.retakes(Actor("otto", Role.LAB_OPERATOR, site="clinic")) == []
+
+
 def test_a_reader_of_another_site_sees_nothing_of_this_one(desk: Desk) -> None:
     foreign = Actor("fred", Role.HEMATOLOGIST, site="clinic")
     assert desk.worklist(foreign).cases == ()
