@@ -14,6 +14,8 @@ from wire_protocol.words import RESEARCH_USE_ONLY
 
 SCHEMA = "hemowire.metrics"
 VERSION = 1
+FOIL = "colour"
+"""The score that knows six numbers of colour only."""
 HISTOGRAM_TOP = 3.0
 """Distances in thresholds up to which histograms go; the last bar holds all beyond."""
 

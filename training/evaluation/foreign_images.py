@@ -38,8 +38,8 @@ def blurred(image: Rgb, sigma_px: float) -> Rgb:
 
 
 NUISANCES: dict[str, Callable[[Rgb], Rgb]] = {
-    "white balance, red +10 %, blue -10 %": lambda image: white_balance(image, (1.1, 1.0, 0.9)),
-    "white balance, red -10 %, blue +10 %": lambda image: white_balance(image, (0.9, 1.0, 1.1)),
+    "red +10 %, blue -10 %": lambda image: white_balance(image, (1.1, 1.0, 0.9)),
+    "red -10 %, blue +10 %": lambda image: white_balance(image, (0.9, 1.0, 1.1)),
     "JPEG quality 70": lambda image: through_jpeg(image, 70),
     "blur, sigma 0.8 px": lambda image: blurred(image, 0.8),
 }

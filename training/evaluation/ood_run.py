@@ -23,7 +23,7 @@ from cloud_worker.tiling import cut_tiles, pool
 from training.batches import hide_corner
 from training.data import DataError, Sample, read_image
 from training.evaluate import recorded_part, test_part
-from training.evaluation.document import OodTable
+from training.evaluation.document import FOIL, OodTable
 from training.evaluation.foreign_images import Rgb
 from training.evaluation.goals import COVERAGE
 from training.evaluation.judge import infer
@@ -47,7 +47,6 @@ from training.fitting_foreignness import (
 from training.metrics import Numbers, softmax
 
 Say = Callable[[str], None]
-FOIL = "colour"
 KINDS = ("mahalanobis", "neighbours", "vim", "energy", "patches", "joint")
 WORDS = {
     "mahalanobis": "distance of pooled features to the nearest class centre",

@@ -21,7 +21,9 @@ from training.evaluation.foreign_images import (
 RNG = np.random.default_rng(2)
 
 
-def scene(colour: tuple[int, int, int], cells: list[tuple[int, int]], radius: int = 9) -> tuple:
+def scene(
+    colour: tuple[int, int, int], cells: list[tuple[int, int]], radius: int = 9
+) -> tuple[np.ndarray, np.ndarray]:
     """A bright field of some grain with discs, and their mask."""
     image = np.full((96, 128, 3), (235, 230, 240), np.float64) + RNG.normal(0, 2, (96, 128, 3))
     mask = np.zeros((96, 128), np.uint8)

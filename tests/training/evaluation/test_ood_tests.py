@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 from cloud_worker.engines.engine import open_engine
 from tests.training.evaluation.conftest import Probe
 from training.data import DataError
-from training.evaluation.document import OodScore, OodTable
+from training.evaluation.document import FOIL, OodScore, OodTable
 from training.evaluation.goals import COVERAGE, GOALS, judged_goals
 from training.evaluation.ood_images import ForeignSet
-from training.evaluation.ood_run import FOIL, run_ood_tests
+from training.evaluation.ood_run import run_ood_tests
 from training.evaluation.ood_tests import (
     LeftOut,
     Measured,

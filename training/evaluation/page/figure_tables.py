@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from service_runtime.report_page.markup import Element, tag
 from service_runtime.report_page.table import table
 from training.evaluation.document import (
+    FOIL,
     Evaluation,
     OodFigure,
+    OodScore,
     OodTable,
     PrintedMatrix,
     RegimeRow,
@@ -176,27 +178,27 @@ def printed_table(printed: PrintedMatrix) -> Element | None:
 
 def ood_table(found: OodTable) -> list[Element]:
     """Every score over the five tests, and which goals each reaches."""
-    heads = ["test", "on", *(_score_words(score.kind, score.is_carried) for score in found.scores)]
+    scores = ordered_scores(found)
+    names = [_score_words(score.kind, score.is_carried) for score in scores]
     rows: list[list[str]] = []
-    places = list(dict.fromkeys((f.test, f.on) for s in found.scores for f in s.figures))
     test = ""
-    for place in places:
+    for place in places_of_tests(found):
         if place[0] != test:
             test = place[0]
             rows.append([TEST_WORDS[test]])
-        cells = []
-        for score in found.scores:
-            figure = next((f for f in score.figures if (f.test, f.on) == place), None)
-            cells.append("" if figure is None else figure_text(figure))
-        count = next(f.images for s in found.scores for f in s.figures if (f.test, f.on) == place)
+        own = [[f for f in score.figures if (f.test, f.on) == place] for score in scores]
+        count = next(f.images for cell in own for f in cell)
+        cells = [figure_text(cell[0]) if cell else "" for cell in own]
         rows.append([place[1], str(count), *cells])
-    heads[:2] = ["test", "images"]
-    made = [table("The five tests", heads, rows)]
+    note = (
+        "Percent of images; behind the stroke, percent that is kept AND would be suspected to be "
+        "leukemia. (d) is the area under the ROC curve."
+    )
+    made = [table("The five tests", ["on", "images", *names], rows, note=note)]
     goals = [
-        [goal.words, *(_goal_text(judged_goals(score)[goal.test]) for score in found.scores)]
+        [goal.words, *(_goal_text(judged_goals(score)[goal.test]) for score in scores)]
         for goal in GOALS
     ]
-    names = [_score_words(score.kind, score.is_carried) for score in found.scores]
     made.append(table("Goals", ["goal", *names], goals))
     left = "the score alone" if found.left_out == "refitted" else "network and score"
     made.append(
@@ -204,7 +206,7 @@ def ood_table(found: OodTable) -> list[Element]:
             "p",
             f"One threshold per score, at {found.coverage:.0%} coverage of calibration images whose "
             f"groups are in no other part. In (d) {left} never saw the class. Scores: "
-            + "; ".join(f"{score.kind}: {score.words}" for score in found.scores)
+            + "; ".join(f"{score.kind}: {score.words}" for score in scores)
             + ". The rule on magnification is off in these tests: it alone would refuse most "
             "foreign images, and proves nothing about a score.",
             class_="note",
@@ -213,14 +215,23 @@ def ood_table(found: OodTable) -> list[Element]:
     return made
 
 
+def ordered_scores(found: OodTable) -> list[OodScore]:
+    """The carried one first, then the foil, then the others."""
+    return sorted(found.scores, key=lambda score: (not score.is_carried, score.kind != FOIL))
+
+
+def places_of_tests(found: OodTable) -> list[tuple[str, str]]:
+    """(test, images) of all figures, by test."""
+    places = dict.fromkeys((f.test, f.on) for s in found.scores for f in s.figures)
+    return sorted(places, key=lambda place: list(TEST_WORDS).index(place[0]))
+
+
 def figure_text(figure: OodFigure) -> str:
-    """Percent, or an AUROC."""
+    """Percent and, behind a stroke, percent called leukemic; or an AUROC."""
     if figure.test == "d":
         return f"{figure.value:.3f}"
-    called = (
-        "" if figure.called_leukemic is None else f" ({100 * figure.called_leukemic:.1f} % called)"
-    )
-    return f"{100 * figure.value:.1f} %{called}"
+    called = "" if figure.called_leukemic is None else f" / {100 * figure.called_leukemic:.1f}"
+    return f"{100 * figure.value:.1f}{called}"
 
 
 def _score_words(kind: str, is_carried: bool) -> str:

@@ -48,7 +48,7 @@ def _draw(
     counts: Sequence[Sequence[int]],
 ) -> float:
     rows = [class_word(label) for label in classes]
-    left = 14 + 7.4 * max(len(word) for word in rows)
+    left = 14 + 8.4 * max(len(word) for word in rows)
     cell = min(_LARGEST_CELL, (width - left - 4) / len(heads))
     add(svg, text(0, 14, "true class", "unit"))
     add(svg, text(left, 14, "largest probability", "unit"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from service_runtime.report_page.house_page import house_page, section
 from service_runtime.report_page.markup import Element, tag
 from service_runtime.report_page.table import table
-from training.evaluation.document import Evaluation, PrintedMatrix
+from training.evaluation.document import FOIL, Evaluation, PrintedMatrix
 from training.evaluation.examples import Example
 from training.evaluation.page.curve_pictures import (
     class_curves,
@@ -28,6 +28,7 @@ from training.evaluation.page.figure_tables import (
     decision_table,
     headline_table,
     ood_table,
+    ordered_scores,
     paired_table,
     printed_table,
     regime_rows_table,
@@ -250,10 +251,13 @@ def _foreign(result: Evaluation) -> list[Element]:
     if result.ood is None:
         return []
     pictures: list[Element] = []
-    for score in result.ood.scores:
-        if score.histograms:
-            carried = ", carried by the bundle" if score.is_carried else ""
+    for score in ordered_scores(result.ood):
+        if score.is_carried or score.kind == FOIL:
+            carried = ", carried by the bundle" if score.is_carried else ", the foil"
             pictures += [tag("h3", f"{score.kind}{carried}"), ood_picture(score)]
+        else:
+            summary = tag("summary", f"Distances by {score.kind}")
+            pictures.append(tag("details", summary, ood_picture(score)))
     return [section("Images it should refuse", *ood_table(result.ood), *pictures)]
 
 
