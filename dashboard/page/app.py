@@ -63,6 +63,7 @@ from dashboard.store import StoreAway
 from service_runtime.boot import new_id, wall_time
 from service_runtime.log import get_log
 from wire_protocol.case_messages import Finding
+from wire_protocol.json_messages import Urgency
 from wire_protocol.manifest import MAX_SIDE_PX
 from wire_protocol.words import RESEARCH_USE_ONLY
 
@@ -321,12 +322,15 @@ class PageApp:
         found = await self._blocking(
             lambda: self._desk.worklist(actor, offset=offset, limit=limit, signed=True)
         )
+        cases = found.cases
+        if not actor.may(May.SEE_CASES):  # what is in this list is there to be taken again
+            cases = tuple(replace(case, urgency=Urgency.RETAKE.value) for case in cases)
         view = WorklistView(
             store_id=self._store_id,
             event_id=found.change_id,
             total=found.total,
             now=wall_time(),
-            lines=lines_view(found.cases, found.change_id),
+            lines=lines_view(cases, found.change_id),
         )
         return json_answer(request, view)
 

@@ -11,6 +11,8 @@ import { Worklist } from "./worklist.js";
 
 const FIRST = 100;
 const REST = 500;
+/** Who sees only what is to be taken again has no feed: the list is asked for again. */
+const WITHOUT_FEED_MS = 10000;
 const BLIND = "hemowire.read-first";
 
 let me = null;
@@ -19,6 +21,7 @@ let kept = "";
 let loading = 0;
 let isKeeping = false;
 let isTold = false;
+let whoAmI = null;
 
 const isBlind = () => me?.reads_before_ai || remembered(BLIND) === "1";
 const isOffline = () => life === "lost";
@@ -57,7 +60,12 @@ async function load() {
     list.put(first.body.lines);
     document.body.dataset.ready = "yes";
     drawLife();
-    if (!kept) feed.follow(first.body.store_id, first.body.event_id, blind);
+    const { body: who } = await whoAmI;
+    if (who.may_see && !kept) feed.follow(first.body.store_id, first.body.event_id, blind);
+    if (!who.may_see) {
+      life = "alive";
+      setTimeout(load, WITHOUT_FEED_MS);
+    }
     for (let offset = FIRST; offset < first.body.total; offset += REST) {
       const more = await ask(`/api/worklist?offset=${offset}&limit=${REST}${blind}`);
       if (turn !== loading) return;
@@ -65,6 +73,7 @@ async function load() {
     }
     document.body.dataset.whole = "yes";
   } catch (error) {
+    if (error.status === 403) return write(byId("empty"), error.message);
     setLife("lost");
     if (turn === loading) setTimeout(() => turn === loading && load(), 3000);
     document.body.dataset.ready = "yes";
@@ -188,7 +197,8 @@ byId("menu").onclick = () => open("hemowire", [h("div", { className: "menu" }, .
 // --- begin --------------------------------------------------------------------------------------
 
 async function begin() {
-  const whoAmI = ask("/api/me");
+  whoAmI = ask("/api/me");
+  whoAmI.catch(() => {}); // said below
   const first = load();
   try {
     const { body } = await whoAmI;

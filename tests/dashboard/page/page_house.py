@@ -16,6 +16,7 @@ from dashboard.page.link_door import LinkDoor
 from dashboard.page.models import Models, NoModels
 from dashboard.page.program import run_dashboard
 from dashboard.page.settings import DashboardSettings, PageSettings
+from dashboard.push.settings import PushSettings
 from dashboard.reports import report_of_diagnosis, report_of_rejection
 from dashboard.review.desk import Desk
 from dashboard.review.settings import ReviewSettings
@@ -41,6 +42,7 @@ class PageHouse:
         page: PageSettings | None = None,
         broker: BrokerSettings | None = None,
         models: Models | None = None,
+        push: PushSettings | None = None,
         undo_s: float = 10.0,
         cells_needed: int = 0,
     ) -> None:
@@ -51,6 +53,7 @@ class PageHouse:
             archive_url=str(self.archive),
             page=page or PageSettings(port=0),
             broker=broker,
+            push=push or PushSettings(),
         )
         self.cases = CaseSettings(white_cells_needed=cells_needed)
         self.store = RecordsStore(self.settings.database_url, wall_time(), self.cases)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cloud_worker.models.bundle import default_bundle
+from dashboard.accounts.roles import Actor, Role
 from hemowire.page_models import BundleModels
 from tests.chromium import Browser, chromium
 from tests.dashboard.page.page_house import DESK_SIZE, PHONE, PageHouse, Reader, page_house
@@ -234,3 +235,22 @@ def test_a_push_says_that_a_case_is_urgent_and_not_which(
         ["Emergency", "Open the list to see it. Research use only.", "urgent"],
         ["Urgent case", "Open the list to see it. Research use only.", "urgent"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "rows", "words"),
+    [(Role.LAB_OPERATOR, 1, "TAKE AGAIN"), (Role.ENGINEER, 0, "may not see_retakes")],
+)
+def test_each_role_sees_its_part_only(
+    house: PageHouse, browser: Browser, role: Role, rows: int, words: str
+) -> None:
+    house.reject("R4TK")
+    browser.look_like(*PHONE, touch=True)
+    browser.complaints.clear()
+    browser.go(f"{house.url}/enter#{house.door.new_link(Actor('olga', role))}")
+    browser.until("location.pathname === '/'")
+    browser.until(f"document.querySelector('.panes').innerText.includes({words!r})")
+    assert browser.run("document.querySelectorAll('.row').length") == rows
+    assert browser.run("document.getElementById('notice').hidden") is True
+    text = browser.run("document.body.innerText")
+    assert "ACUTE" not in text and "C7F3K2" not in text
