@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 #: Density of green above which a pixel is matter at all.
 MATTER = 0.07
-#: Pixels of matter that a field must have before its own red cells can be asked for their colour.
-_FEWEST_MATTER_PX = 100
+#: Pixels of matter, of a quarter of all, that a field must have before its own red cells can be asked for their colour.
+_FEWEST_MATTER_PX = 30
 #: Percentile that belongs to red cells, and the most that they are taken to explain: a field may
 #: show nuclei only.
 _PALER, _MOST_BY_BLUE, _MOST_BY_RED = 30, 2.5, 0.35
@@ -27,6 +27,7 @@ _BLUISH, _LEAST_BLUISH = 1.1, 0.33
 _SHRINK, _REACH = 8, 5
 #: Against the noise of a camera: an eighth of a nucleus.
 _BLUR_PX = 0.7
+_LOGARITHMS = np.log(np.arange(256, dtype=np.float32) + 2)
 
 Plane = NDArray[np.float32]
 
@@ -49,20 +50,27 @@ def measure_densities(rgb: NDArray[np.uint8]) -> Densities:
 
 def _violet(red: Plane, green: Plane, blue: Plane) -> Plane:
     """The green that the field's own red cells do not explain, by the blue and then by the red."""
+    by_blue, by_red = _explained(red[::2, ::2], green[::2, ::2], blue[::2, ::2])
+    violet = green - np.float32(by_blue) * blue
+    return np.asarray(violet - np.float32(by_red) * red if by_red else violet, np.float32)
+
+
+def _explained(red: Plane, green: Plane, blue: Plane) -> tuple[float, float]:
+    """Green per blue, and what is left of it per red, of the field's red cells."""
     matter = green > MATTER
     if np.count_nonzero(matter) < _FEWEST_MATTER_PX:
-        return green - blue
+        return 1.0, 0.0
+    red, green, blue = red[matter], green[matter], blue[matter]
     # The paler third is red cells, never nuclei, wherever a field has any.
-    ratios = green[matter] / np.maximum(blue[matter], np.float32(0.02))
-    share = float(np.clip(np.percentile(ratios, _PALER), 1.0, _MOST_BY_BLUE))
-    violet = green - np.float32(share) * blue
+    ratios = green / np.maximum(blue, np.float32(0.02))
+    by_blue = float(np.clip(np.percentile(ratios, _PALER), 1.0, _MOST_BY_BLUE))
     # Where they stain bluish there is little blue to go by, and their red is what is left.
-    bluish = matter & (red > _BLUISH * green)
-    if np.count_nonzero(bluish) < _LEAST_BLUISH * np.count_nonzero(matter):
-        return np.asarray(violet, np.float32)
-    ratios = violet[bluish] / np.maximum(red[bluish], np.float32(0.05))
-    share = float(np.clip(np.median(ratios), 0.0, _MOST_BY_RED))
-    return np.asarray(violet - np.float32(share) * red, np.float32)
+    bluish = red > _BLUISH * green
+    if np.count_nonzero(bluish) < _LEAST_BLUISH * len(red):
+        return by_blue, 0.0
+    left = green[bluish] - np.float32(by_blue) * blue[bluish]
+    by_red = np.median(left / np.maximum(red[bluish], np.float32(0.05)))
+    return by_blue, float(np.clip(by_red, 0.0, _MOST_BY_RED))
 
 
 def _density(plane: NDArray[np.uint8]) -> Plane:
@@ -72,6 +80,7 @@ def _density(plane: NDArray[np.uint8]) -> Plane:
     reach = (max(size) // _REACH) | 1
     bright = cv2.dilate(small, np.ones((reach, reach), np.uint8)).astype(np.float32)
     smooth = cv2.blur(bright, (reach, reach), borderType=cv2.BORDER_REFLECT)
-    empty = cv2.resize(smooth, (width, height)) + 2
-    soft = cv2.GaussianBlur(plane, (0, 0), _BLUR_PX).astype(np.float32) + 2
-    return np.asarray(cv2.log(empty) - cv2.log(soft), np.float32)
+    # The logarithm of the background is as smooth as the background: taken small, then enlarged.
+    empty = cv2.resize(cv2.log(smooth + 2), (width, height))
+    soft = cv2.GaussianBlur(plane, (0, 0), _BLUR_PX)
+    return np.asarray(empty - cv2.LUT(soft, _LOGARITHMS), np.float32)

@@ -38,6 +38,9 @@ _FRINGE_UM, _FAINTEST_WHOLE = 1.2, 0.13
 #: them is narrower than this share of the smaller one.
 _LEAST_RADIUS_UM, _WIDEST_NECK = 2.5, 0.78
 
+#: A single nucleus without a cleft fills this share of its hull.
+_LEAST_OF_HULL = 0.94
+
 Labels = NDArray[np.int32]
 
 
@@ -98,7 +101,7 @@ def _part_touching(labels: Labels, facts: Labels, um_per_px: float) -> int:
             continue
         window = np.s_[y : y + height, x : x + width]
         own = np.pad((labels[window] == label).astype(np.uint8), 1)
-        if _extent_um(own, um_per_px) <= _WIDEST_NUCLEUS_UM:
+        if _extent_um(own, um_per_px) <= _WIDEST_NUCLEUS_UM or _is_convex(own, int(area)):
             continue
         depth = cv2.distanceTransform(own, cv2.DIST_L2, 5) * np.float32(um_per_px)
         hearts = _hearts(np.asarray(depth, np.float32), um_per_px)
@@ -113,6 +116,15 @@ def _part_touching(labels: Labels, facts: Labels, um_per_px: float) -> int:
             labels[window][inner & (nearest == part)] = following
             following += 1
     return following
+
+
+def _is_convex(own: NDArray[np.uint8], area_px: int) -> bool:
+    """Whether it fills its hull: two round nuclei never do."""
+    outlines, _ = cv2.findContours(own, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(max(outlines, key=len))
+    # A contour runs through the middles of pixels: half of its length lies outside of it.
+    hull_px = cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1
+    return area_px > _LEAST_OF_HULL * hull_px
 
 
 def _hearts(depth: Plane, um_per_px: float) -> Labels:
@@ -146,37 +158,38 @@ def _cut_at_neck(depth: Plane, um_per_px: float) -> list[NDArray[np.uint8]]:
             ]
             if len(deep) > 1:
                 return deep
-        level += um_per_px / 2
+        level += um_per_px
     return [(depth > 0).astype(np.uint8)]
 
 
 def _join_lobes(labels: Labels, count: int, um_per_px: float) -> None:
-    """Gives small parts that lie close together, or beside a nucleus, one label."""
+    """Gives small parts that lie close together one label; dust gets 0."""
     areas = np.bincount(labels.ravel(), minlength=count) * um_per_px**2
-    small = [k for k in range(1, count) if _LEAST_LOBE_UM2 <= areas[k] < _LARGEST_LOBE_UM2]
-    for k in range(1, count):
-        if 0 < areas[k] < _LEAST_LOBE_UM2:
-            labels[labels == k] = 0
-    if len(small) < 2:
-        return
-    reach = round(_LOBE_GAP_UM / 2 / um_per_px) * 2 + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    lobes = np.isin(labels, small)
-    _, groups = cv2.connectedComponents(cv2.dilate(lobes.astype(np.uint8), kernel))
-    together: dict[int, list[int]] = {}
-    for k in small:
-        together.setdefault(int(groups[labels == k][0]), []).append(k)
-    for members in together.values():
-        own = np.isin(labels, members)
-        if len(members) > 1 and _extent_um(own, um_per_px) <= _WIDEST_NUCLEUS_UM:
-            labels[own] = members[0]
+    numbers = np.arange(len(areas), dtype=np.int32)
+    numbers[areas < _LEAST_LOBE_UM2] = 0
+    is_small = (areas < _LARGEST_LOBE_UM2) & (numbers > 0)
+    if np.count_nonzero(is_small) >= 2:
+        reach = round(_LOBE_GAP_UM / 2 / um_per_px) * 2 + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        lobes = is_small[labels].astype(np.uint8)
+        _, groups, facts, _ = cv2.connectedComponentsWithStats(cv2.dilate(lobes, kernel))
+        for group in range(1, len(facts)):
+            x, y, width, height, _ = facts[group]
+            window = np.s_[y : y + height, x : x + width]
+            own = (groups[window] == group) & (lobes[window] > 0)
+            members = np.unique(labels[window][own])
+            if (
+                len(members) > 1
+                and _extent_um(own.astype(np.uint8), um_per_px) <= _WIDEST_NUCLEUS_UM
+            ):
+                numbers[members] = members[0]
+    labels[:] = numbers[labels]
 
 
-def _extent_um(mask: NDArray[np.generic], um_per_px: float) -> float:
-    """Longer side of the narrowest rectangle around it."""
-    rows, columns = np.nonzero(mask)
-    points = np.stack([columns, rows], axis=1).astype(np.float32)
-    _, sides, _ = cv2.minAreaRect(points)
+def _extent_um(mask: NDArray[np.uint8], um_per_px: float) -> float:
+    """Longer side of the narrowest rectangle around all its parts."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    _, sides, _ = cv2.minAreaRect(np.concatenate(outlines))
     return float(max(sides) + 1) * um_per_px
 
 
@@ -187,22 +200,26 @@ def _large_enough(labels: Labels, green: Plane, um_per_px: float) -> Nuclei:
     numbers = np.zeros(count, np.int32)
     kept: list[float] = []
     depth = cv2.distanceTransform((labels > 0).astype(np.uint8), cv2.DIST_L2, 5)
-    thick = set(np.unique(labels[depth * 2 * um_per_px >= _LEAST_THICKNESS_UM]))
-    for k in range(1, count):
-        if k not in thick:
-            continue
+    thick = np.unique(labels[depth * np.float32(2 * um_per_px) >= _LEAST_THICKNESS_UM])
+    for k in thick[thick > 0]:
         least = _LEAST_AT_EDGE_UM2 if k in at_edge else _LEAST_NUCLEUS_UM2
         if areas[k] >= least or (
-            areas[k] >= _SMALLEST_NUCLEUS_UM2 and _in_cytoplasm(labels == k, green, um_per_px)
+            areas[k] >= _SMALLEST_NUCLEUS_UM2 and _in_cytoplasm(labels, int(k), green, um_per_px)
         ):
             kept.append(float(areas[k]))
             numbers[k] = len(kept)
-    return Nuclei(np.asarray(numbers[labels], np.int32), tuple(kept))
+    return Nuclei(numbers[labels], tuple(kept))
 
 
-def _in_cytoplasm(nucleus: NDArray[np.bool_], green: Plane, um_per_px: float) -> bool:
-    """Whether nearly all around it lies matter."""
-    side = 2 * max(1, round(_CYTOPLASM_UM / um_per_px)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    around = (cv2.dilate(nucleus.astype(np.uint8), kernel) > 0) & ~nucleus
-    return float((green[around] > MATTER).mean()) >= _LEAST_CYTOPLASM
+def _in_cytoplasm(labels: Labels, label: int, green: Plane, um_per_px: float) -> bool:
+    """Whether nearly all around a nucleus lies matter."""
+    reach = max(1, round(_CYTOPLASM_UM / um_per_px))
+    rows, columns = np.nonzero(labels == label)
+    window = np.s_[
+        max(0, rows.min() - reach) : rows.max() + reach + 1,
+        max(0, columns.min() - reach) : columns.max() + reach + 1,
+    ]
+    own = (labels[window] == label).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    around = (cv2.dilate(own, kernel) > 0) & (own == 0)
+    return float((green[window][around] > MATTER).mean()) >= _LEAST_CYTOPLASM
