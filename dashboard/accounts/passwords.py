@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -9,6 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 LEAST_CHARACTERS: Final = 12
 MOST_BYTES: Final = 1024
+#: Each look at a password takes 64 MiB; more of them wait.
+_AT_ONCE: Final = 2
 
 
 class PasswordRefusedError(ValueError):
@@ -20,6 +23,7 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
+        self._at_once = threading.BoundedSemaphore(_AT_ONCE)
         self._nobody = self._hasher.hash("no account has this password")
 
     def hash(self, password: str, name: str) -> str:
@@ -41,7 +45,8 @@ class Passwords:
         given = password.encode(errors="replace")
         is_long = len(given) > MOST_BYTES
         try:
-            fits = self._hasher.verify(kept or self._nobody, b"" if is_long else given)
+            with self._at_once:
+                fits = self._hasher.verify(kept or self._nobody, b"" if is_long else given)
         except (VerificationError, InvalidHashError):
             return False
         return fits and bool(kept) and not is_long

@@ -10,11 +10,11 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text, update
 
 from dashboard.accounts.passwords import Passwords
 from dashboard.accounts.roles import Actor, Role
@@ -25,6 +25,7 @@ from dashboard.engine import open_engine
 from dashboard.review.store import time_of
 from dashboard.store import RecordsStore
 from service_runtime.boot import wall_time
+from service_runtime.log import get_log
 from wire_protocol.ids import LEVEL_PATTERN, OPERATOR_PATTERN
 
 #: A session's last use is written down at most this often: a page asks many times a second.
@@ -92,6 +93,7 @@ class AccountStore:
         self.settings = settings or AccountSettings()
         self._passwords = passwords or Passwords()
         self._now_ms = now_ms
+        self._log = get_log("dashboard")
 
     @classmethod
     def open(cls, database_url: str, settings: AccountSettings | None = None) -> AccountStore:
@@ -219,14 +221,10 @@ class AccountStore:
         with self._engine.begin() as connection:
             row = _account(connection, name)
             waits_s = self._waits_s(connection, name, address, now_ms)
-            if waits_s > 0:
-                self._audit_attempt(connection, row, address, now_ms, "too_many")
-            else:  # counted before the password is looked at: many at once are many
-                connection.execute(
-                    insert(FailureRow),
-                    [{"subject": s, "at_ms": now_ms} for s in _subjects(name, address)],
-                )
-        if waits_s > 0:
+            if waits_s <= 0:  # counted before the password is looked at: many at once are many
+                attempt = _count_failure(connection, _subjects(name, address), now_ms)
+        if waits_s > 0:  # not into the book, which nobody without an account may fill
+            self._log.warning("sign_in_limited", address=address, wait_s=round(waits_s))
             raise SignInRefusedError(
                 f"too many sign-ins failed: try again in {waits_s / 60:.0f} min", waits_s
             )
@@ -239,9 +237,8 @@ class AccountStore:
                 refused = True
             else:
                 refused = False
-                connection.execute(
-                    delete(FailureRow).where(FailureRow.subject == _subjects(name, "")[0])
-                )
+                mine = FailureRow.subject == _subjects(name, "")[0]
+                connection.execute(delete(FailureRow).where(mine | FailureRow.id.in_(attempt)))
                 if self._passwords.is_outdated(kept):
                     again = self._passwords.hash(password, name)
                     connection.execute(
@@ -292,11 +289,9 @@ class AccountStore:
                 if row is not None and _is_alive(row, now_ms):
                     token = self._new_session(connection, row, address, now_ms)
                     self._audit(connection, _actor(row, address), "link_used", name, now_ms)
-            if token is None:
+            if token is None and waits_s <= 0:
                 self._audit_attempt(connection, None, address, now_ms, "link")
-                connection.execute(
-                    insert(FailureRow).values(subject=f"address:{address}"[:80], at_ms=now_ms)
-                )
+                _count_failure(connection, _subjects("", address)[1:], now_ms)
         if token is None:
             raise SignInRefusedError(
                 "this link was used, is too old, or is none", max(0.0, waits_s)
@@ -365,6 +360,9 @@ class AccountStore:
     def _waits_s(self, connection: Connection, name: str, address: str, now_ms: int) -> float:
         """How long this account or address has to wait; 0 or less: not at all."""
         window_ms = round(self.settings.failure_window_s * 1000)
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            table = FailureRow.__tablename__
+            connection.execute(text(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
         connection.execute(delete(FailureRow).where(FailureRow.at_ms <= now_ms - window_ms))
         waits_ms = 0
         limits = (self.settings.account_failures, self.settings.address_failures)
@@ -417,6 +415,16 @@ def _actor(row: Row[Any], address: str) -> Actor:
 def _subjects(name: str, address: str) -> tuple[str, str]:
     """What failures are counted by; the name as a hash, since people type passwords there."""
     return f"account:{_digest(name)[:32]}", f"address:{address}"[:80]
+
+
+def _count_failure(connection: Connection, subjects: Sequence[str], now_ms: int) -> list[int]:
+    """Counts a failure against each; gives the rows' ids, to take them back on success."""
+    return [
+        connection.execute(
+            insert(FailureRow).values(subject=subject, at_ms=now_ms).returning(FailureRow.id)
+        ).scalar_one()
+        for subject in subjects
+    ]
 
 
 def _digest(token: str) -> str:

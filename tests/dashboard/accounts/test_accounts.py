@@ -142,6 +142,24 @@ def test_guessing_is_limited_by_account_and_by_address(store: AccountStore, hous
     assert store.sign_in("anna", PASSWORD, "198.51.100.1")  # others are not kept out
 
 
+def test_many_who_sign_in_from_one_address_do_not_keep_each_other_out(
+    store: AccountStore,
+) -> None:
+    for _ in range(35):
+        assert store.sign_in("anna", PASSWORD, HERE)
+
+
+def test_guessing_fills_the_book_no_further_than_its_limit(store: AccountStore, url: str) -> None:
+    for _ in range(20):
+        with pytest.raises(SignInRefusedError):
+            store.sign_in("anna", "wrong", HERE)
+    for _ in range(60):
+        with pytest.raises(SignInRefusedError):
+            store.enter("forged", HERE)
+    failed = [line for line in audited(url) if line[1] == "sign_in_failed"]
+    assert len(failed) == 30  # eight of the account's, then the address's own
+
+
 def test_many_guesses_at_once_are_counted_as_many(store: AccountStore, house: House) -> None:
     start, words = threading.Barrier(16), list[str]()
 
