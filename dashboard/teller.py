@@ -101,6 +101,9 @@ class Teller:
                 except MqttError as error:
                     self._log.info("not_told", problem=str(error))
                     await asyncio.sleep(LOOK_EVERY_S)
+                except Exception:  # the outer edge of telling, whose mistakes must stop no recording
+                    self._log.exception("telling_failed")
+                    await asyncio.sleep(LOOK_EVERY_S * 4)
                 await asyncio.sleep(LEAST_REST_S)
         finally:
             self._thread.shutdown(wait=True, cancel_futures=True)
@@ -188,17 +191,17 @@ class Teller:
                 connection, [row.leading_image_id for key, row in rows.items() if key in keys]
             )
             store_id = str(connection.execute(select(StoreRow.store_id)).scalar_one())
-            tellings = []
+            tellings: list[Telling] = []
             for key, row in rows.items():
                 field = leading.get(row.leading_image_id)
                 if field is None or row.fields + row.retakes == 0:
                     continue
-                levels = {"site": row.site, "device": row.device}
-                if not row.image_id:  # of an unfiled field its own diagnosis was told
-                    message = telling.case_message(row, field, keys[key])
-                    tellings.append(Telling(Kind.CASE, levels, message))
-                for one in signed.get(row.id, ()):
-                    tellings += _of_signature(connection, row, field, one, store_id)
+                try:
+                    tellings += _of_case(row, field, keys[key])
+                    for one in signed.get(row.id, ()):
+                        tellings += _of_signature(connection, row, field, one, store_id)
+                except ValueError as error:  # what the wire does not take must not stop the rest
+                    self._log.error("not_tellable", case=key, problem=str(error)[:300])
             return last, {row.site for row in rows.values()}, tellings
 
     def _worklist(self, site: str) -> Telling:
@@ -241,6 +244,14 @@ def _signed_in(connection: Connection, first: int, last: int) -> dict[int, list[
     for row in rows:
         found.setdefault(row.smear_case_id, []).append((row.number, row.change_id))
     return found
+
+
+def _of_case(row: Row[Any], field: CaseField, change_id: int) -> list[Telling]:
+    """Nothing for an unfiled field: its own diagnosis was told."""
+    if row.image_id:
+        return []
+    levels = {"site": row.site, "device": row.device}
+    return [Telling(Kind.CASE, levels, telling.case_message(row, field, change_id))]
 
 
 def _of_signature(

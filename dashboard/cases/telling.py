@@ -26,6 +26,7 @@ from wire_protocol.case_messages import (
     Worklist,
 )
 from wire_protocol.json_messages import URGENCY_RANK, DiagnosisStatus, Urgency
+from wire_protocol.messages import Outcome
 from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF
 
 _FHIR = {
@@ -150,7 +151,8 @@ def _facts(row: Row[Any], leading: CaseField, change_id: int) -> dict[str, Any]:
         "device": row.device,
         "outbox_id": leading.outbox_id,
         "seq": leading.seq,
-        "outcome": leading.outcome,
+        # A case has no outcome of its own: this only says whether a field of it was judged.
+        "outcome": Outcome.DIAGNOSED if row.fields else Outcome.REJECTED,
         "worker": leading.worker or "none",
         "change": change_id,
     }

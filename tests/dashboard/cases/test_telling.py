@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from broker_config.local import HEMATOLOGIST, OPERATOR, RECORDS, WORKER, LocalBroker
+from broker_config.local import (
+    HEMATOLOGIST,
+    OPERATOR,
+    RECORDS,
+    WORKER,
+    LocalBroker,
+    edge_username,
+)
 from dashboard.accounts.roles import Actor, Role
 from dashboard.cases.tables import FeedRow
 from dashboard.engine import open_engine
@@ -23,7 +30,7 @@ from dashboard.review.machine import Opinion
 from dashboard.review.settings import ReviewSettings
 from dashboard.settings import RecordsSettings
 from tests.dashboard.clients import TOPICS, Client, asynchronous, client, say
-from tests.dashboard.reports_for_tests import content, diagnosis, digest, hex_id
+from tests.dashboard.reports_for_tests import content, diagnosis, digest, hex_id, rejection
 from tests.dashboard.review.desk_for_tests import CLASSES, KEY
 from wire_protocol.archive_layout import blob_key
 from wire_protocol.case_messages import CaseDiagnosis, Finding, Report, Review, Worklist
@@ -228,6 +235,26 @@ async def test_a_kill_before_the_mark_tells_again_and_loses_nothing(
                 lambda _: any(c.change == last for c in of(phone, Kind.CASE, CaseDiagnosis))
             )
             assert len(of(phone, Kind.REPORT, Report)) == 1
+
+
+@asynchronous
+async def test_a_case_of_rejected_and_dropped_fields_is_told_as_one_to_take_again(
+    settings: RecordsSettings, own_broker: LocalBroker
+) -> None:
+    async with (
+        running(settings),
+        client(own_broker, edge_username("scope-1")) as scope,
+        client(own_broker, HEMATOLOGIST, STATUS, *HEARD) as phone,
+    ):
+        await online(phone)
+        await say(scope, rejection(1, case_id="C7F3K2"))
+        await phone.until(lambda _: bool(of(phone, Kind.CASE, CaseDiagnosis)))
+        dropped = rejection(2, case_id="C7F3K2", outcome="dropped", operator="olga")
+        await say(scope, dropped)
+        await phone.until(lambda _: of(phone, Kind.CASE, CaseDiagnosis)[-1].retakes == 2)
+        told = of(phone, Kind.CASE, CaseDiagnosis)[-1]
+        assert (told.urgency.value, told.fields, told.reason) == ("retake", 0, "focus")
+        assert told.text.startswith("Take again: all 2 fields could not be judged (focus).")
 
 
 @asynchronous
