@@ -22,7 +22,7 @@ class SenderSettings(BaseModel):
     offer_wait_rtts: float = Field(4.0, ge=1, description="the same, in round trips")
     offer_wait_max_s: float = Field(5.0, gt=0, description="the wait doubles up to this")
     busy_max_s: float = Field(
-        5.0, gt=0, description="the pause after Busy doubles up to this, or what Busy asks for"
+        2.0, gt=0, description="the pause after Busy doubles up to this, or what Busy asks for"
     )
     probe_after_s: float = Field(0.2, gt=0, description="least silence before a Probe")
     probe_after_rtts: float = Field(3.0, ge=1, description="the same, in round trips")

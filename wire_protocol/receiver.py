@@ -28,6 +28,7 @@ from wire_protocol.pool import Pool
 from wire_protocol.reassembly import Reassembly
 from wire_protocol.topics import Kind, Topics
 from wire_protocol.trace import Stage
+from wire_protocol.turns import Turns
 
 NO_SUBSCRIBERS = 0x10
 #: What a `Fetch` fails with, permanently, where the archive has no such bytes.
@@ -132,6 +133,7 @@ class Receiver:
         self._stored: OrderedDict[_ImageKey, float] = OrderedDict()
         self._unknown_told: OrderedDict[tuple[str, int], float] = OrderedDict()
         self._tokens: dict[int, str] = {}
+        self._turns = Turns()
         self._next_token = 1
         self._next_key = 1
         self._next_check = _NEVER
@@ -271,6 +273,7 @@ class Receiver:
         elif not self._healthy:
             self._busy(device, offer, self._settings.unready_retry_s)
         elif not self._admit(event, offer, now):
+            self._turns.refused(device, now)
             self._busy(device, offer, self._settings.busy_retry_s)
 
     def _refuses(self, device: str, offer: m.Offer, now: float) -> bool:
@@ -303,6 +306,8 @@ class Receiver:
         device, manifest = event.device, offer.manifest
         whole = offer.stored or offer.inline is not None
         wanted = manifest.size_bytes if whole else min(manifest.size_bytes, self._step())
+        if not self._turns.may_go(device, manifest.size_bytes, now):
+            return False
         if self.pool.room(device) < wanted and not self._idle:
             return False  # hundreds may ask a full worker: the answer costs as little as it can
         own = sum(t.device == device for t in self._by_key.values())
@@ -325,6 +330,7 @@ class Receiver:
         )
         if not self._grow(transfer, wanted):
             return False
+        self._turns.took(device, manifest.size_bytes)
         self._next_key += 1
         self._by_key[transfer.key] = transfer
         self._by_attempt[device, offer.attempt] = transfer

@@ -112,7 +112,7 @@ def verdicts(trial: Trial, result: Result) -> list[str]:
         found += [
             _verdict(
                 "fairness between devices (Jain's index of images recorded, least of "
-                f"{len(result.fairness)} looks from a fifth to four fifths of the way)",
+                f"{len(result.fairness)} looks from two fifths to four fifths of the way)",
                 f"{least:.3f}",
                 least >= LEAST_JAIN,
                 f"at least {LEAST_JAIN}",

@@ -156,7 +156,7 @@ def _note(trial: Trial, report: FleetReport, fairness: list[tuple[int, float]]) 
     line = f"\r{trial.name}: {report.captured} captured, {report.recorded} recorded   "
     print(line, end="", file=sys.stderr, flush=True)
     is_whole = len(report.recorded_each) == trial.devices
-    if is_whole and 0.2 <= report.recorded / trial.images <= 0.8:
+    if is_whole and 0.4 <= report.recorded / trial.images <= 0.8:
         found = (report.recorded, jain(report.recorded_each))
         if not fairness or fairness[-1][0] != found[0]:
             fairness.append(found)

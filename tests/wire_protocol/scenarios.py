@@ -431,6 +431,34 @@ def a_busy_worker_is_asked_again() -> None:
     assert any(d.sender.counts.busy for d in world.devices.values())
 
 
+def a_full_worker_serves_all_alike() -> None:
+    """Twenty devices with more than the pool holds: halfway, none has got much more than another."""
+    world = start(
+        devices=20,
+        receiver_settings=ReceiverSettings(
+            pool_bytes=256 * KIB, device_pool_bytes=256 * KIB, grant_bytes=64 * KIB
+        ),
+        put_s=0.4,
+    )
+    for device in world.devices.values():
+        for _ in range(8):
+            device.capture(60 * KIB)
+
+    def done() -> list[int]:
+        return [
+            sum(
+                row.state in (OutboxState.STORED, OutboxState.RECORDED) for row in d.outbox.values()
+            )
+            for d in world.devices.values()
+        ]
+
+    world.run(lambda: sum(done()) >= 80, 120)
+    each = done()
+    jain = sum(each) ** 2 / (len(each) * sum(count**2 for count in each))
+    assert jain > 0.92, each
+    finish(world, 120)
+
+
 def a_slow_link_sends_a_preview_ahead() -> None:
     """At 256 kbit/s and 300 ms each way the worker has something to look at in 1.5 s, once."""
     world = start(
@@ -562,6 +590,7 @@ SCENARIOS = (
     the_window_keeps_the_queue_short,
     the_archive_may_be_away,
     a_busy_worker_is_asked_again,
+    a_full_worker_serves_all_alike,
     a_slow_link_sends_a_preview_ahead,
     the_wait_for_an_answer_covers_the_preview,
     a_quick_link_sends_no_preview,

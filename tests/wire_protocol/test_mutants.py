@@ -19,6 +19,7 @@ from wire_protocol.pool import Pool
 from wire_protocol.reassembly import Reassembly
 from wire_protocol.receiver import Receiver
 from wire_protocol.sender import Sender
+from wire_protocol.turns import Turns
 from wire_protocol.upload import Upload
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -338,6 +339,11 @@ MUTANTS = (
         "Busy is not answered by waiting",
         replace(Sender, "_on_busy", lambda *_: None),
         s.a_busy_worker_is_asked_again,
+    ),
+    Mutant(
+        "who comes first is served first",
+        replace(Turns, "may_go", lambda *_: True),
+        s.a_full_worker_serves_all_alike,
     ),
     Mutant(
         "no previews",

@@ -139,7 +139,7 @@ def test_offers_expire_with_the_wait_for_them() -> None:
 def test_busy_holds_all_offers_and_doubles() -> None:
     bench = SenderBench()
     bench.capture(1, BIG)
-    for pause in (1.0, 2.0, 4.0, 5.0, 5.0):
+    for pause in (1.0, 2.0, 2.0, 2.0):
         before = len(bench.offers())
         bench.hear(m.Busy(attempt=bench.offers()[-1].attempt, retry_after_s=1.0))
         bench.capture(len(bench.sizes) + 1, BIG)
