@@ -89,7 +89,8 @@ class ChangeWatch:
 
 def _data_version(path: Path) -> Callable[[], int]:
     """Counts the commits of other connections to this file."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
 
     def version() -> int:
         return int(connection.execute("PRAGMA data_version").fetchone()[0])
