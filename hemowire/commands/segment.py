@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,10 +180,12 @@ def _print_table(found: list[dict[str, Any]], out: Path) -> None:
     table.add_column("file", overflow="fold")
     table.add_column("white cells", justify="right")
     table.add_column("share of the area", justify="right")
+    common = os.path.commonpath([str(Path(one["source"]).parent) for one in found])
     for one in _good(found):
         count = one.get("white_cells")
         share = f"{100 * one['share_of_area']:.1f} %"
-        table.add_row(one["source"], "not counted" if count is None else str(count), share)
+        name = os.path.relpath(one["source"], common)
+        table.add_row(name, "not counted" if count is None else str(count), share)
     Console().print(table)
 
 
