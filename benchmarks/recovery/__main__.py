@@ -71,7 +71,7 @@ async def _measure(args: argparse.Namespace, folder: Path) -> tuple[str, bool]:
                 },
             )
     if "returns" in wanted:
-        outages = [Outage(1, 6), Outage(10, 4), Outage(60, 3), Outage(150, 2)]
+        outages = [Outage(1, 4), Outage(10, 4), Outage(60, 2), Outage(150, 1)]
         async with open_ground(folder / "returns", devices=5, workers=2) as ground:
             figures += await measure_returns(ground, outages)
     if figures:

@@ -45,6 +45,7 @@ async def measure_returns(ground: Ground, outages: Sequence[Outage]) -> list[Fig
         limit_s = 1.0 if outage.lasts_s <= SHORT_S else CAP_S
         name = f"broker away for {outage.lasts_s:g} s: first chunk after its return"
         figures.append(Figure(name, tuple(waits), limit_s))
+        print(figures[-1].row(), flush=True)
     ground.check()
     return figures
 

@@ -265,6 +265,11 @@ class Plant:
         path.write_text(toml_text(values), encoding="utf-8")
         return str(path)
 
+    def workers_are_up(self) -> bool:
+        """Whether each of them has asked for offers, by its log."""
+        logs = (self.programs.programs[name].log for name in self.workers)
+        return all("asking_for_offers" in log.read_text(errors="replace") for log in logs)
+
     def expect_end(self, name: str) -> None:
         """Its next end is somebody's doing."""
         self._expected[name] = self._expected.get(name, 0) + 1

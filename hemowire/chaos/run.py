@@ -179,6 +179,8 @@ async def _strike_and_settle(
         screen.note = "waiting for the first record"
         workload.give_one(next(pictures), plant.devices[0])
         await _until(lambda: bool(workload.seen.recorded), _FIRST_RECORD_S)
+        screen.note = "waiting for every worker"
+        await _until(plant.workers_are_up, _FIRST_RECORD_S)
         screen.note = "faults"
         await nemesis.back_up()
         giving = asyncio.create_task(workload.give(pictures, every_s))
