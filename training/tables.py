@@ -123,13 +123,16 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--work", type=Path, default=Path(".cache/tables"), help="for the records")
     parser.add_argument("--out", type=Path, default=Path("docs/models"), help="for the pages")
-    parser.add_argument("--only", default="*", help="names of runs, with * and ?")
+    parser.add_argument(
+        "--only", default="*", help="names of runs, with * and ?, in this order: A,B"
+    )
     parser.add_argument("--until", help="begin no run after this time of day, HH:MM")
     parser.add_argument("--list", action="store_true", help="print the runs and their commands")
     args = parser.parse_args(words)
     files = dict(words.split("=", 1) for words in args.weights)
     runs = [_started(run, files) for run in experiments()]
-    chosen = [run for run in runs if fnmatch(run.name, args.only)]
+    matched = [run for one in args.only.split(",") for run in runs if fnmatch(run.name, one)]
+    chosen = list(dict.fromkeys(matched))
     if args.list:
         for run in chosen:
             print(run.command(small=args.reduced))  # noqa: T201  # this is what was asked for
