@@ -1,6 +1,7 @@
 """What the page is told, as frozen values that become its JSON; the words of results and urgencies are made here.
 
 Names no file and no patient. What the desk keeps back until the reader has answered is not in them.
+(Over 250 lines: a catalogue reads best whole.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-// One case from top to bottom: what is urgent, what was seen, what to do; everything else below the fold.
+// One case from top to bottom: what is urgent, what was seen, what to do; everything else below the fold. (One file of
+// more than 250 lines, since all of it redraws from the same view: parts that stand alone are modules beside it.)
 import { crops } from "./crops.js";
 import { byId, h, write } from "./dom.js";
 import { Seen } from "./seen.js";
