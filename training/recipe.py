@@ -175,7 +175,7 @@ class TrainingRecipe(_Part):
     reduced: bool = False
     """Fewer images, epochs and pixels than the recipe's own: a look at two cores, said in the card."""
     most_images: int | None = Field(default=None, ge=1)
-    """Per class, whole groups at a time; None takes all."""
+    """Per class and part, whole groups at a time; None takes all."""
     limits_of_use: tuple[str, ...] = Field(min_length=1)
     data: Data
     classes: tuple[ClassCard, ...] = Field(min_length=2)

@@ -32,6 +32,7 @@ from training.recipe import RecipeError, Simulated, TrainingRecipe, check_networ
 from training.record import MANIFEST_FILE as INDEX_FILE
 from training.record import training_folder
 from training.regimes import HONEST, overlap, split_samples
+from training.split import Parts
 from training.stages import Progress as Step
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
 
@@ -72,9 +73,8 @@ def train(
         if index is not None:
             write_manifest(index, training_folder(out) / INDEX_FILE)
         root = root if root.is_dir() else root.parent
-        samples = some_of(samples, recipe.most_images)
         _check_scale(recipe, samples)
-        parts = split_samples(samples, recipe.split, recipe.paper_split.enlarge)
+        parts = _split(recipe, samples)
         for name, part in parts.named().items():
             groups = len({sample.group for sample in part})
             console.print(f"{name}: {len(part)} images in {groups} groups")
@@ -102,6 +102,16 @@ def train(
     console.print(metrics_table(bundle.card.metrics))
     console.print(f"bundle {bundle.name} in {out}. {RESEARCH_USE_ONLY}")
     return bundle
+
+
+def _split(recipe: TrainingRecipe, samples: Sequence[Sample]) -> Parts:
+    """The parts by the recipe's regime, each cut down to the images that the recipe takes at most."""
+    most, enlarge = recipe.most_images, recipe.paper_split.enlarge
+    if most is None or (recipe.split.regime == "paper" and enlarge):
+        # Copies are cut down before the split: else few test images would keep their siblings.
+        return split_samples(some_of(samples, most), recipe.split, enlarge)
+    parts = split_samples(samples, recipe.split, enlarge)
+    return Parts(**{name: tuple(some_of(part, most)) for name, part in parts.named().items()})
 
 
 def _check_scale(recipe: TrainingRecipe, samples: Sequence[Sample]) -> None:
