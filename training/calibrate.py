@@ -49,14 +49,25 @@ def fit_thresholds(
     meanings: Sequence[Meaning],
     targets: CalibrationTargets,
     fitted_on: str,
+    *,
+    groups: Sequence[str] | None = None,
 ) -> Thresholds:
-    """t_acute, t_chronic and the abstention threshold, in the order in which the rules apply."""
+    """t_acute, t_chronic and the abstention threshold, in the order in which the rules apply.
+
+    Sensitivity is of slides: one counts as found where any of its fields is, for a field that is
+    suspected stays visible whatever the slide's sum. `groups` names each image's slide; without it
+    every image is one of its own.
+    """
+    slides = np.unique(groups, return_inverse=True)[1] if groups else np.arange(len(labels))
     mean = np.array([str(m) for m in meanings])
     p_acute = p[:, mean == Meaning.ACUTE].sum(axis=1)
     p_chronic = p[:, mean == Meaning.CHRONIC].sum(axis=1)
     truth = mean[labels]
-    t_acute = _largest_threshold(p_acute[truth == Meaning.ACUTE], targets.acute_sensitivity)
-    t_chronic = _largest_threshold(p_chronic[truth == Meaning.CHRONIC], targets.chronic_sensitivity)
+    acute, chronic = truth == Meaning.ACUTE, truth == Meaning.CHRONIC
+    found_acute = _highest_per_slide(p_acute[acute], slides[acute])
+    found_chronic = _highest_per_slide(p_chronic[chronic], slides[chronic])
+    t_acute = _largest_threshold(found_acute, targets.acute_sensitivity)
+    t_chronic = _largest_threshold(found_chronic, targets.chronic_sensitivity)
     left = (p_acute < t_acute) & (p_chronic < t_chronic)
     wrong = p.argmax(axis=1) != labels
     return Thresholds(
@@ -65,6 +76,12 @@ def fit_thresholds(
         abstention=_abstention(p.max(axis=1)[left], wrong[left], targets.abstention_risk),
         fitted_on=fitted_on,
     )
+
+
+def _highest_per_slide(scores: NDArray[np.float64], slides: Numbers) -> NDArray[np.float64]:
+    highest = np.full(int(slides.max()) + 1 if slides.size else 0, -np.inf)
+    np.maximum.at(highest, slides, scores)
+    return highest[np.isfinite(highest)]
 
 
 def _largest_threshold(scores: NDArray[np.float64], sensitivity: float) -> float:

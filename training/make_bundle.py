@@ -222,7 +222,10 @@ def _write(
     temperature = fit_temperature(held.logits, held_labels, fitted_on)
     p = softmax(held.logits, temperature.temperature)
     meanings = [kind.meaning for kind in recipe.classes]
-    thresholds = fit_thresholds(p, held_labels, meanings, recipe.calibration, fitted_on)
+    slides = [sample.group for sample in parts.calibration]
+    thresholds = fit_thresholds(
+        p, held_labels, meanings, recipe.calibration, fitted_on, groups=slides
+    )
 
     score = _fit_foreignness(recipe, network, train, preprocessing, inputs)
     outputs = outputs_of(network, calibration.tiles, preprocessing, inputs)

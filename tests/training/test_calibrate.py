@@ -49,6 +49,18 @@ def test_t_acute_reaches_its_sensitivity_and_stays_at_or_below_one_half(
     assert 0.5 <= limits.abstention <= 0.99
 
 
+def test_a_slide_is_found_by_its_surest_field() -> None:
+    meanings = (Meaning.ACUTE, Meaning.NO_LEUKEMIA_PATTERN)
+    acute = np.array([0.02, 0.41, 0.30, 0.05, 0.44, 0.10])
+    p, labels = np.stack([acute, 1 - acute], axis=1), np.zeros(6, np.int64)
+    targets = CalibrationTargets(acute_sensitivity=1.0)
+    by_field = fit_thresholds(p, labels, meanings, targets, "x")
+    slides = ["a", "a", "b", "b", "c", "c"]
+    by_slide = fit_thresholds(p, labels, meanings, targets, "x", groups=slides)
+    assert by_field.t_acute == pytest.approx(0.02)
+    assert by_slide.t_acute == pytest.approx(0.30)
+
+
 def test_without_acute_classes_the_highest_threshold_stands() -> None:
     p, labels = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1])
     meanings = (Meaning.CHRONIC, Meaning.NO_LEUKEMIA_PATTERN)
