@@ -15,7 +15,7 @@ MOST_GAN_EPOCHS = 40
 """An epoch of 28 px costs a second."""
 MOST_COPIES = 3.0
 """Images that a paper's augmentation may make of one before its split."""
-LARGEST_SIDE_PX = 64
+SHORTER_SIDE_PX = 64
 MOST_SLIDES, MOST_FIELDS = 40, 2
 
 
@@ -23,8 +23,8 @@ def reduced(recipe: TrainingRecipe) -> TrainingRecipe:
     """The recipe with fewer images, epochs and pixels; its card will say so."""
     shape = recipe.input
     fixed = architecture(recipe.architecture).only_px is not None
-    side = max(shape.height_px, shape.width_px)
-    factor = 1.0 if fixed else min(1.0, LARGEST_SIDE_PX / side)
+    side = min(shape.height_px, shape.width_px)
+    factor = 1.0 if fixed else min(1.0, SHORTER_SIDE_PX / side)
     whole = recipe.data.whole_images
     made_for = None if whole else shape.made_for_um_per_px or shape.um_per_px
     small = shape.model_copy(
