@@ -81,7 +81,7 @@ def fit_thresholds(
 def _highest_per_slide(scores: NDArray[np.float64], slides: Numbers) -> NDArray[np.float64]:
     highest = np.full(int(slides.max()) + 1 if slides.size else 0, -np.inf)
     np.maximum.at(highest, slides, scores)
-    return highest[np.isfinite(highest)]
+    return np.asarray(highest[np.isfinite(highest)], np.float64)
 
 
 def _largest_threshold(scores: NDArray[np.float64], sensitivity: float) -> float:
