@@ -219,7 +219,7 @@ def _text(phases: Sequence[Phase], verdict: Verdict) -> str:
 At {commit or "no commit"}, on {platform.machine()} with {os.cpu_count()} cores shared with other \
 work, Python {platform.python_version()}. The real programs and \
 Mosquitto, workers with the packaged network, three devices, simulated fields of 640 x 480 pixels, \
-one every {_EVERY_S:g} s. {RESEARCH_USE_ONLY}.
+one every {_EVERY_S:g} s. {RESEARCH_USE_ONLY}
 
 | | diagnoses by worker | Jain's index | offers that nobody answered | their cost, s: p50, most | \
 last one after, s | Busy | |

@@ -115,7 +115,7 @@ def _head(args: argparse.Namespace) -> str:
 At {commit or "no commit"}, on {platform.machine()} with {os.cpu_count()} cores shared with other \
 work, Python {platform.python_version()}. The real programs, \
 Mosquitto, workers with the packaged network, simulated fields of 640 x 480 pixels; devices behind \
-links of 16 Mbit/s and 5 ms each way. {RESEARCH_USE_ONLY}.
+links of 16 Mbit/s and 5 ms each way. {RESEARCH_USE_ONLY}
 """
 
 

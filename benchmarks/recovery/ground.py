@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 from benchmarks.recovery.ear import Ear, Heard
 from hemowire.chaos.blows import Blows
@@ -38,6 +40,7 @@ from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, Presence, St
 START_S = 120.0
 _LOOK_S = 0.002
 _TELLING_S = 20.0
+_AHEAD = 120
 
 
 class DiedError(Exception):
@@ -159,7 +162,7 @@ async def open_ground(
     size = Size(devices, workers, is_brisk=brisk, has_disks=False, has_clocks=False)
     plant = Plant(folder, size, lambda name, code: deaths.append(f"{name} ended with {code}"))
     ear = Ear(plant.broker, plant.devices)
-    pictures = endless_pictures(look)
+    pictures = drawn_ahead(endless_pictures(look))
     async with plant, ear.open():
         ground = Ground(plant, Blows(plant), ear, pictures, deaths, [])
         for name in plant.workers:
@@ -169,6 +172,19 @@ async def open_ground(
         if not await ground.settled(START_S):
             raise DiedError("the first images were not recorded")
         yield ground
+
+
+def drawn_ahead(pictures: Iterator[Picture]) -> Iterator[Picture]:
+    """The same, drawn by a thread: who takes one does not wait, and no clock here stands still."""
+    ready: Queue[Picture] = Queue(_AHEAD)
+
+    def draw() -> None:
+        for picture in pictures:
+            ready.put(picture)
+
+    Thread(target=draw, name="draw pictures", daemon=True).start()
+    while True:
+        yield ready.get()
 
 
 def endless_pictures(look: Look) -> Iterator[Picture]:
