@@ -101,7 +101,9 @@ class Teller:
                 except MqttError as error:
                     self._log.info("not_told", problem=str(error))
                     await asyncio.sleep(LOOK_EVERY_S)
-                except Exception:  # the outer edge of telling, whose mistakes must stop no recording
+                except (
+                    Exception
+                ):  # the outer edge of telling, whose mistakes must stop no recording
                     self._log.exception("telling_failed")
                     await asyncio.sleep(LOOK_EVERY_S * 4)
                 await asyncio.sleep(LEAST_REST_S)
