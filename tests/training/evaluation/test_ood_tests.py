@@ -144,3 +144,6 @@ def test_the_tests_are_drawn_with_their_threshold(table: OodTable) -> None:
     picture = ood_picture(score(table, "joint"))
     assert len(list(picture.iter("title"))) == 2
     assert any(line.get("class") == "limit" for line in picture.iter("line"))
+    words = [text.text or "" for text in picture.iter("text")]
+    assert any(">99 % beyond" in text for text in words)
+    assert not any("100 %" in text for text in words)

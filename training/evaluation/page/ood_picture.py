@@ -6,6 +6,7 @@ from service_runtime.report_page.drawing import Words, figure, line, text, x_axi
 from service_runtime.report_page.markup import Element, add, tag
 from service_runtime.report_page.scales import Scale
 from training.evaluation.document import HISTOGRAM_TOP, OodHistogram, OodScore
+from wire_protocol.words import percent
 
 _ROW, _BAR, _TOP, _BOTTOM = 58.0, 34.0, 26.0, 44.0
 
@@ -16,7 +17,9 @@ def ood_picture(score: OodScore) -> Element:
         f"ood-{score.kind}",
         f"Distances by {score.words}",
         "Shares of images by distance. "
-        + " ".join(f"{one.on}: {one.beyond:.0%} beyond the threshold." for one in score.histograms),
+        + " ".join(
+            f"{one.on}: {percent(one.beyond)} beyond the threshold." for one in score.histograms
+        ),
     )
     return figure(words, lambda svg, width: _draw(svg, width, score.histograms))
 
@@ -36,7 +39,7 @@ def _draw(svg: Element, width: int, rows: tuple[OodHistogram, ...]) -> float:
                 left = x.start_px + place * step
                 add(bars, tag("rect", x=left, y=base - tall, width=max(step - 1, 1), height=tall))
         add(svg, bars)
-        words = f"{row.on} ({row.images}): {100 * row.beyond:.0f} % beyond"
+        words = f"{row.on} ({row.images}): {percent(row.beyond)} beyond"
         label = tag("g", text(x.start_px, base - _BAR - 4, words, "value"), class_="row")
         add(svg, label)
     add(svg, line(x.at(1.0), _TOP - 6, x.at(1.0), bottom, "limit"))

@@ -37,7 +37,7 @@ from training.evaluation.page.figure_tables import (
 from training.evaluation.page.matrix_picture import matrix_picture
 from training.evaluation.page.ood_picture import ood_picture
 from training.evaluation.page.regime_picture import regime_picture
-from wire_protocol.words import RESEARCH_USE_ONLY, class_word
+from wire_protocol.words import RESEARCH_USE_ONLY, class_word, percent
 
 _STYLE = Path(__file__).with_name("evaluation.css")
 
@@ -217,11 +217,11 @@ def _calibration(result: Evaluation) -> Element | None:
         for name, one in (("before", before), ("after", after))
     ]
     heads = ["temperature", "value", "ECE, 15 bins", "Brier", "log loss"]
-    answered = f"{100 * risk.answered:.1f} % of images are answered at the card's threshold"
+    answered = f"{percent(risk.answered)} of images are answered at the card's threshold"
     wrong = (
         ""
         if risk.risk_when_answered is None
-        else f", {100 * risk.risk_when_answered:.1f} % wrongly"
+        else f", {percent(risk.risk_when_answered)} of them wrongly"
     )
     return section(
         "Can its probabilities be believed",
