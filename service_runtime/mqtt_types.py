@@ -175,4 +175,4 @@ class SessionOptions:
     #: While a connection has not been gone for so long, no pause is longer than this: a broker that
     #: is only started again is found within a second, and one that stays away is not hammered.
     eager_for_s: float = 90.0
-    eager_pause_s: float = 0.7
+    eager_pause_s: float = 0.6

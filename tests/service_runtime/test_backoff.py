@@ -20,7 +20,7 @@ def after_refusals(until_s: float) -> tuple[Backoff, float, list[float]]:
 
 def test_in_the_first_minute_no_pause_is_longer_than_a_second() -> None:
     _, _, pauses = after_refusals(60.0)
-    assert max(pauses) <= 0.7
+    assert max(pauses) <= 0.6
     assert len(pauses) < 120  # two a second at most
 
 
