@@ -15,7 +15,6 @@ from functools import partial
 
 from cloud_worker.cells import SeenField, look_at
 from cloud_worker.decode import DecodeLimits, decode
-from cloud_worker.diagnosis import too_few_white_cells
 from cloud_worker.diagnosis_message import Origin, diagnosis_message, picture_of
 from cloud_worker.finding import Conclusion
 from cloud_worker.inference import ImageFailedError, Inference
@@ -52,8 +51,6 @@ def open_preview(
     preview: Preview,
     to: Preprocessing,
     max_pixels: int,
-    *,
-    count_white_cells: bool = True,
 ) -> OpenedPreview | None:
     """The preview at the bundle's scale; None where the image itself has to say why it cannot be.
 
@@ -71,9 +68,8 @@ def open_preview(
     prepared = lay_out(resample(rgb, preview.um_per_px / to.um_per_px), to)
     if isinstance(prepared, Refusal):
         return None
-    seen = look_at(rgb, preview.um_per_px, count=count_white_cells)
-    if too_few_white_cells(seen.white_cells) is not None:
-        return None
+    # Never counted: at a preview's scale half of the fields with white cells would show none.
+    seen = look_at(rgb, preview.um_per_px, count=False)
     return OpenedPreview(prepared, seen, make_thumbnail(rgb, manifest.image_id))
 
 
@@ -154,7 +150,6 @@ class Previews:
             preview,
             to,
             self._limits.max_pixels,
-            count_white_cells=self._limits.count_white_cells,
         )
         opened = await loop.run_in_executor(self._threads, open_it)
         if opened is None:
