@@ -23,8 +23,9 @@ _FEWEST_MATTER_PX = 30
 _PALER, _MOST_BY_BLUE, _MOST_BY_RED = 30, 2.5, 0.35
 #: Red cells of a bluish stain absorb this much more red than green, and are this share of the matter.
 _BLUISH, _LEAST_BLUISH = 1.1, 0.33
-#: Background is sought within this share of the longer side, on a picture an eighth as large.
-_SHRINK, _REACH = 8, 5
+#: Background is sought within this width, on a picture an eighth as large: more than a cell and its
+#: neighbours, less than the light takes to change.
+_REACH_UM, _SHRINK = 28.0, 8
 #: Against the noise of a camera: an eighth of a nucleus.
 _BLUR_PX = 0.7
 _LOGARITHMS = np.log(np.arange(256, dtype=np.float32) + 2)
@@ -42,9 +43,9 @@ class Densities:
     violet: Plane
 
 
-def measure_densities(rgb: NDArray[np.uint8]) -> Densities:
+def measure_densities(rgb: NDArray[np.uint8], um_per_px: float) -> Densities:
     """Densities of an 8-bit image H,W,3."""
-    red, green, blue = (_density(rgb[:, :, channel]) for channel in range(3))
+    red, green, blue = (_density(rgb[:, :, channel], um_per_px) for channel in range(3))
     return Densities(red, green, blue, _violet(red, green, blue))
 
 
@@ -73,11 +74,11 @@ def _explained(red: Plane, green: Plane, blue: Plane) -> tuple[float, float]:
     return by_blue, float(np.clip(by_red, 0.0, _MOST_BY_RED))
 
 
-def _density(plane: NDArray[np.uint8]) -> Plane:
+def _density(plane: NDArray[np.uint8], um_per_px: float) -> Plane:
     height, width = plane.shape
     size = max(8, width // _SHRINK), max(8, height // _SHRINK)
     small = cv2.medianBlur(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), 3)
-    reach = (max(size) // _REACH) | 1
+    reach = round(_REACH_UM / um_per_px / _SHRINK) | 1
     bright = cv2.dilate(small, np.ones((reach, reach), np.uint8)).astype(np.float32)
     smooth = cv2.blur(bright, (reach, reach), borderType=cv2.BORDER_REFLECT)
     # The logarithm of the background is as smooth as the background: taken small, then enlarged.

@@ -201,25 +201,28 @@ def _large_enough(labels: Labels, green: Plane, um_per_px: float) -> Nuclei:
     kept: list[float] = []
     depth = cv2.distanceTransform((labels > 0).astype(np.uint8), cv2.DIST_L2, 5)
     thick = np.unique(labels[depth * np.float32(2 * um_per_px) >= _LEAST_THICKNESS_UM])
+    where = np.flatnonzero(labels)
+    by_label = where[np.argsort(labels.ravel()[where], kind="stable")]
+    ends = np.bincount(labels.ravel()[where], minlength=count).cumsum()
     for k in thick[thick > 0]:
         least = _LEAST_AT_EDGE_UM2 if k in at_edge else _LEAST_NUCLEUS_UM2
+        own = by_label[ends[k - 1] : ends[k]]
         if areas[k] >= least or (
-            areas[k] >= _SMALLEST_NUCLEUS_UM2 and _in_cytoplasm(labels, int(k), green, um_per_px)
+            areas[k] >= _SMALLEST_NUCLEUS_UM2 and _in_cytoplasm(own, green, um_per_px)
         ):
             kept.append(float(areas[k]))
             numbers[k] = len(kept)
     return Nuclei(numbers[labels], tuple(kept))
 
 
-def _in_cytoplasm(labels: Labels, label: int, green: Plane, um_per_px: float) -> bool:
-    """Whether nearly all around a nucleus lies matter."""
+def _in_cytoplasm(nucleus: NDArray[np.intp], green: Plane, um_per_px: float) -> bool:
+    """Whether nearly all around a nucleus (its pixels' places in the flat plane) lies matter."""
     reach = max(1, round(_CYTOPLASM_UM / um_per_px))
-    rows, columns = np.nonzero(labels == label)
-    window = np.s_[
-        max(0, rows.min() - reach) : rows.max() + reach + 1,
-        max(0, columns.min() - reach) : columns.max() + reach + 1,
-    ]
-    own = (labels[window] == label).astype(np.uint8)
+    rows, columns = np.divmod(nucleus, green.shape[1])
+    top, left = max(0, int(rows.min()) - reach), max(0, int(columns.min()) - reach)
+    window = green[top : int(rows.max()) + reach + 1, left : int(columns.max()) + reach + 1]
+    own = np.zeros(window.shape, np.uint8)
+    own[rows - top, columns - left] = 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     around = (cv2.dilate(own, kernel) > 0) & (own == 0)
-    return float((green[window][around] > MATTER).mean()) >= _LEAST_CYTOPLASM
+    return float((window[around] > MATTER).mean()) >= _LEAST_CYTOPLASM

@@ -66,7 +66,7 @@ def find_white_cells(rgb: NDArray[np.uint8], um_per_px: float) -> WhiteCells:
             cv2.resize(rgb, (small_width, small_height), interpolation=cv2.INTER_AREA), np.uint8
         )
     scale = um_per_px * width / small_width
-    densities = measure_densities(small)
+    densities = measure_densities(small, scale)
     nuclei = find_nuclei(densities, scale)
     if not nuclei.areas_um2:
         return WhiteCells(height, width, (), (), ())
