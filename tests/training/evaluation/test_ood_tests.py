@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cloud_worker.engines.engine import open_engine
+from hemowire.cli import main
 from tests.training.evaluation.conftest import Probe
 from training.data import DataError
-from training.evaluation.document import FOIL, OodScore, OodTable
+from training.evaluation.document import FOIL, Evaluation, OodScore, OodTable
 from training.evaluation.goals import COVERAGE, GOALS, judged_goals
-from training.evaluation.ood_images import ForeignSet
-from training.evaluation.ood_run import run_ood_tests
 from training.evaluation.ood_tests import (
     LeftOut,
     Measured,
@@ -106,9 +102,13 @@ def table(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> OodTable:
         rng = np.random.default_rng(number)
         image = cv2.resize(rng.integers(0, 255, (5, 6, 3), dtype=np.uint8), (200, 160))
         cv2.imwrite(str(folder / f"{number}.png"), image)
-    engine = open_engine(probe.bundle, "openvino", threads=1)
-    sets = [ForeignSet("blocks", Path(folder), None)]
-    return run_ood_tests(probe.bundle, engine, probe.samples, sets, judged_images=8)
+    out = tmp_path_factory.mktemp("out")
+    words = ["--bundle", str(probe.bundle.folder), "--data", str(probe.data), "--out", str(out)]
+    assert main(["evaluate", *words, "--engine", "openvino", "--ood", f"blocks={folder}"]) == 0
+    assert "Images it should refuse" in (out / "report.html").read_text(encoding="utf-8")
+    result = Evaluation.model_validate_json((out / "metrics.json").read_text(encoding="utf-8"))
+    assert result.ood is not None and "--ood blocks=DIR" in result.facts.command
+    return result.ood
 
 
 def score(table: OodTable, kind: str) -> OodScore:
