@@ -81,13 +81,12 @@ def review_message(
 
 def report_message(row: Row[Any], signature: Signature, store_id: str, signed_at: str) -> Report:
     """That a report can be had, in which state."""
-    name = f"{store_id}:{row.site}:{row.case_id}:{row.image_id}"
     return Report.model_validate(
         {
             "site": row.site,
             "case_id": row.case_id,
             "image_id": row.image_id,
-            "report_id": hashlib.sha256(name.encode()).hexdigest()[:32],
+            "report_id": report_id(store_id, row.site, row.case_id, row.image_id),
             "status": _FHIR[signature.status],
             "finding": signature.placed.finding,
             "number": signature.number,
@@ -96,6 +95,12 @@ def report_message(row: Row[Any], signature: Signature, store_id: str, signed_at
             "text": _signed_text(row, signature),
         }
     )
+
+
+def report_id(store_id: str, site: str, case_id: str, image_id: str) -> str:
+    """The report of a case, the same in all of its states."""
+    name = f"{store_id}:{site}:{case_id}:{image_id}"
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def worklist_message(site: str, cases: Sequence[OpenCase], now: str) -> Worklist:

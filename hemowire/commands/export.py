@@ -1,4 +1,4 @@
-"""`hemowire export`: signed reviews as a data set for training, or how far people and the AI agree."""
+"""`hemowire export`: a case as a report, signed reviews as a data set, or how far people and the AI agree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="how often people and the AI say the same, with and without its answer seen",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="--reviews: a new folder")
+    what.add_argument(
+        "--case",
+        metavar="ID",
+        help="one case as a report: SITE.CASE, or its case id where only one site has it",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("fhir-r5", "fhir-r4b", "pdf", "csv"),
+        help="--case: the form of the report; of an unsigned case it is preliminary and says so",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="--reviews: a new folder; --case: a new file"
+    )
     parser.add_argument(
         "--label",
         action="append",
@@ -46,18 +58,47 @@ def run(args: argparse.Namespace) -> int:
     """Exports; 2 where it cannot be done, 1 where nothing was signed."""
     from dashboard.blobs import ArchiveAway
     from dashboard.engine import StoreError
+    from dashboard.exchange.facts import NoSuchReportError
+    from dashboard.exchange.fhir_checks import FhirRefusedError
     from dashboard.page.settings import DashboardSettings
     from dashboard.review.data_set import ExportError
+    from hemowire.case_export import CaseExportError
     from service_runtime.settings import SettingsError, load_settings
 
     try:
         settings = load_settings(DashboardSettings, args.config)
+        if args.case is not None:
+            return _case(settings, args)
         if args.reviews:
             return _reviews(settings, args)
         return _agreement(settings, as_json=args.json)
-    except (SettingsError, StoreError, ExportError, ArchiveAway, OSError) as error:
+    except (
+        SettingsError,
+        StoreError,
+        ExportError,
+        CaseExportError,
+        NoSuchReportError,
+        FhirRefusedError,
+        ArchiveAway,
+        OSError,
+    ) as error:
         print(f"hemowire export: {error}", file=sys.stderr)
         return 2
+
+
+def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
+    from hemowire.case_export import CaseExportError, export_case
+    from wire_protocol.words import RESEARCH_USE_ONLY
+
+    if args.format is None or args.out is None:
+        raise CaseExportError("--case needs --format and --out FILE")
+    facts = export_case(settings, args.case, args.format, args.out)
+    print(f"{args.out}: {args.format} of case {facts.key.text}. {facts.state_words}")
+    for picture in facts.pictures:
+        if picture.missing:
+            print(f"  field {picture.image_id}: {picture.missing}")
+    print(RESEARCH_USE_ONLY)
+    return 0
 
 
 def _read(settings: DashboardSettings) -> list[SignedCase]:

@@ -1,0 +1,325 @@
+"""A case as a FHIR bundle, R5 or R4B; pure, and nothing leaves it that its own checks refuse.
+
+DiagnosticReport: partial, final, amended or entered-in-error. Observations: what the model says
+(5909-7) and, once signed, what the person says (14869-2), and the counted white cells. Whatever
+holds the model's words carries the label AIAST; what a person alone said does not. What the model
+said becomes final where the person who signs confirmed it, else it stays preliminary. No Patient,
+no subject, no comment.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import uuid
+from typing import Any, Final
+
+from dashboard.exchange.codes import (
+    ABSENT,
+    AGENT,
+    LOINC,
+    OBSERVATION_CATEGORY,
+    OBSERVATION_STATUS,
+    OBSERVATION_VALUE,
+    REPORT_STATUS,
+    REVIEW,
+    SECTION,
+    SMEAR_FINDING,
+    SNOMED,
+    SNOMED_OF,
+    UCUM,
+    FhirVersion,
+    coding,
+)
+from dashboard.exchange.facts import ReportFacts, ReportPicture, ReportSignature
+from dashboard.exchange.fhir_checks import check_bundle
+from dashboard.page.models import ModelView
+from dashboard.review.findings import FINDING_WORDS
+from wire_protocol.case_messages import Finding
+from wire_protocol.json_messages import DiagnosisStatus
+from wire_protocol.words import RESEARCH_USE_ONLY, class_word
+
+Resource = dict[str, Any]
+_IDS: Final = "urn:hemowire:"
+_LABEL: Final = {"security": [coding(OBSERVATION_VALUE, "AIAST")]}
+
+
+def fhir_json(facts: ReportFacts, card: ModelView, version: FhirVersion) -> str:
+    """The bundle as text, which fhir.resources has read and our own checks have passed; raises
+    FhirRefusedError."""
+    bundle = fhir_bundle(facts, card, version)
+    check_bundle(bundle, version)
+    if version is FhirVersion.R5:
+        from fhir.resources.bundle import Bundle
+    else:
+        from fhir.resources.R4B.bundle import Bundle  # type: ignore[assignment]
+    text: str = Bundle.model_validate(bundle).model_dump_json(indent=2)
+    return text + "\n"
+
+
+def fhir_bundle(facts: ReportFacts, card: ModelView, version: FhirVersion) -> Resource:
+    """The bundle, not checked yet."""
+    maker = _Maker(facts, card, version)
+    resources = maker.resources()
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "meta": _LABEL,
+        "identifier": {"system": f"{_IDS}report", "value": facts.report_id},
+        "timestamp": facts.made_at,
+        "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
+    }
+
+
+class _Maker:
+    """Makes the resources of one case; ids are the same in every export of it."""
+
+    def __init__(self, facts: ReportFacts, card: ModelView, version: FhirVersion) -> None:
+        self._facts = facts
+        self._card = card
+        self._is_r5 = version is FhirVersion.R5
+
+    def resources(self) -> list[Resource]:
+        """The report first."""
+        facts = self._facts
+        observations = [self._ai_finding()]
+        person = self._person_finding()
+        if person is not None:
+            observations.insert(0, person)
+        if facts.white_cells is not None:
+            observations.append(self._white_cells(facts.white_cells))
+        documents = [self._document(picture) for picture in facts.pictures]
+        return [
+            self._report([one["id"] for one in observations]),
+            *observations,
+            self._device(),
+            self._provenance_of_model(),
+            *(self._provenance(signature) for signature in facts.signatures),
+            *documents,
+        ]
+
+    def _report(self, observations: list[str]) -> Resource:
+        facts = self._facts
+        conclusion = self._conclusion()
+        report = self._resource("DiagnosticReport", "report", label=True) | {
+            "text": _narrative(conclusion),
+            "identifier": [
+                {"system": f"{_IDS}report", "value": facts.report_id},
+                {"system": f"{_IDS}case", "value": facts.key.text},
+            ],
+            "status": REPORT_STATUS[facts.status],
+            "category": [{"coding": [coding(SECTION, "HM")]}],
+            "code": {"coding": [coding(LOINC, SMEAR_FINDING)], "text": "Blood smear"},
+            "effectiveDateTime": facts.first_captured_at,
+            "issued": facts.signature.at if facts.signature else facts.made_at,
+            "result": [_reference(one) for one in observations],
+            "conclusion": conclusion,
+        }
+        if facts.signature is not None:
+            report["resultsInterpreter"] = [_person(facts.signature.by)]
+            if facts.is_signed and facts.signature.finding is not None:
+                report["conclusionCode"] = [_concept(facts.signature.finding)]
+        if self._is_r5 and facts.pictures:  # R4B's media are resources of a kind of their own
+            report["media"] = [
+                {"link": self._link(f"image {one.image_id}")} for one in facts.pictures
+            ]
+        return report
+
+    def _conclusion(self) -> str:
+        facts = self._facts
+        said = f"The AI said: {facts.ai_words}."
+        signed = facts.signature
+        if signed is not None:
+            said = f"Signed result: {signed.words}. {said}"
+        synthetic = " The model is synthetic-trained." if facts.training_data == "synthetic" else ""
+        return f"{facts.state_words} {said}{synthetic} {RESEARCH_USE_ONLY}"
+
+    def _ai_finding(self) -> Resource:
+        facts = self._facts
+        observation = self._resource("Observation", "ai", label=True) | {
+            "status": self._ai_status(),
+            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
+            "code": {"coding": [coding(LOINC, SMEAR_FINDING)], "text": "Finding of the model"},
+            "effectiveDateTime": facts.first_captured_at,
+            "device": self._link("model"),
+            "note": [{"text": f"{facts.ai_text or facts.ai_words} {RESEARCH_USE_ONLY}"}],
+        }
+        finding = facts.ai_finding
+        if finding is not None:
+            observation["valueCodeableConcept"] = _concept(finding, facts.ai_words)
+        else:
+            observation["dataAbsentReason"] = {
+                "coding": [coding(ABSENT, "unknown")],
+                "text": facts.ai_words,
+            }
+        if facts.pictures:
+            observation["derivedFrom"] = self._images()
+        if facts.probabilities:
+            observation["component"] = [
+                {
+                    "code": {"text": f"Calibrated probability, {class_word(key)}"},
+                    "valueQuantity": {"value": p, "system": UCUM, "code": "1"},
+                }
+                for key, p in facts.probabilities.items()
+            ]
+        return observation
+
+    def _ai_status(self) -> str:
+        """Final only where a person confirmed it."""
+        facts = self._facts
+        signed = facts.signature
+        if facts.status is DiagnosisStatus.ENTERED_IN_ERROR:
+            return OBSERVATION_STATUS[facts.status]
+        if signed is not None and signed.confirms:
+            return "final"
+        return "preliminary"
+
+    def _person_finding(self) -> Resource | None:
+        """What the last person who named a finding said; withdrawn ones stay to be read."""
+        facts = self._facts
+        named = [one for one in facts.signatures if one.finding is not None]
+        if not named or named[-1].finding is None:
+            return None
+        last = named[-1]
+        seen = "had" if last.ai_seen else "had not"
+        assert last.finding is not None
+        observation = self._resource("Observation", "review", label=False) | {
+            "status": OBSERVATION_STATUS[facts.status],
+            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
+            "code": {"coding": [coding(LOINC, REVIEW)], "text": "Finding of the person who signed"},
+            "effectiveDateTime": facts.first_captured_at,
+            "issued": last.at,
+            "performer": [_person(last.by)],
+            "valueCodeableConcept": _concept(last.finding, last.words),
+            "note": [{"text": f"The reader {seen} seen the AI's answer. {RESEARCH_USE_ONLY}"}],
+        }
+        if facts.pictures:
+            observation["derivedFrom"] = self._images()
+        return observation
+
+    def _white_cells(self, count: int) -> Resource:
+        return self._resource("Observation", "white cells", label=True) | {
+            "status": self._ai_status(),
+            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
+            "code": {"text": f"White cells segmented in {self._facts.fields} fields"},
+            "effectiveDateTime": self._facts.first_captured_at,
+            "valueQuantity": {"value": count, "system": UCUM, "code": "{cells}"},
+            "device": self._link("model"),
+        }
+
+    def _device(self) -> Resource:
+        facts, card = self._facts, self._card
+        name, _, version = facts.model.partition("@")
+        called = {"type": "user-friendly-name"} | (
+            {"value": name, "display": True} if self._is_r5 else {"name": name}
+        )
+        notes = [f"Trained on {facts.training_data or 'unknown'} images."]
+        notes += [f"Limit of use: {limit}" for limit in card.limits_of_use]
+        notes += [f"{figure.name}: {figure.words}" for figure in card.figures]
+        return self._resource("Device", "model", label=True) | {
+            "identifier": [{"system": f"{_IDS}model", "value": facts.model}],
+            "status": "active",
+            ("name" if self._is_r5 else "deviceName"): [called],
+            "version": [{"value": version or facts.model}],
+            "note": [{"text": text} for text in (*notes, RESEARCH_USE_ONLY)],
+        }
+
+    def _provenance_of_model(self) -> Resource:
+        cells = ["white cells"] if self._facts.white_cells is not None else []
+        provenance = self._resource("Provenance", "provenance of model", label=True) | {
+            "target": [self._link(name) for name in ("ai", *cells)],
+            "recorded": self._facts.made_at,
+            "agent": [
+                {"type": {"coding": [coding(AGENT, "assembler")]}, "who": self._link("model")}
+            ],
+        }
+        if self._facts.pictures:
+            provenance["entity"] = [{"role": "source", "what": one} for one in self._images()]
+        return provenance
+
+    def _provenance(self, signature: ReportSignature) -> Resource:
+        """Every signature, those that no longer stand among them."""
+        part = "verifier" if signature.confirms else "author"
+        names = ["report", "review"] if self._person_finding() is not None else ["report"]
+        return self._resource("Provenance", f"signature {signature.number}", label=False) | {
+            "target": [self._link(name) for name in names],
+            "recorded": signature.at,
+            "activity": {"text": f"{signature.status.value}: {signature.words}"},
+            "agent": [{"type": {"coding": [coding(AGENT, part)]}, "who": _person(signature.by)}],
+        }
+
+    def _document(self, picture: ReportPicture) -> Resource:
+        attachment: Resource = {
+            "title": f"Field {picture.image_id}",
+            "creation": picture.captured_at,
+        }
+        if picture.data is not None:
+            # FHIR's hash is SHA-1 by definition; the record's sha256 is an identifier.
+            sha1 = hashlib.sha1(picture.data, usedforsecurity=False).digest()
+            attachment |= {
+                "contentType": _content_type(picture.data),
+                "size": len(picture.data),
+                "hash": base64.b64encode(sha1).decode(),
+            }
+        else:
+            attachment["title"] += f" ({picture.missing})"
+        return self._resource("DocumentReference", f"image {picture.image_id}", label=False) | {
+            "identifier": [
+                {"system": f"{_IDS}image", "value": picture.image_id},
+                {"system": f"{_IDS}sha256", "value": picture.sha256},
+            ],
+            "status": "current",
+            "date": picture.captured_at,
+            "description": f"Microscope field, as captured by {picture.device}",
+            "content": [{"attachment": attachment}],
+        }
+
+    def _images(self) -> list[Resource]:
+        return [self._link(f"image {one.image_id}") for one in self._facts.pictures]
+
+    def _resource(self, kind: str, name: str, *, label: bool) -> Resource:
+        made: Resource = {"resourceType": kind, "id": self._id(name)}
+        return made | ({"meta": _LABEL} if label else {})
+
+    def _link(self, name: str) -> Resource:
+        return _reference(self._id(name))
+
+    def _id(self, name: str) -> str:
+        return str(uuid.uuid5(uuid.UUID(self._facts.report_id), name))
+
+
+def _reference(resource_id: str) -> Resource:
+    return {"reference": f"urn:uuid:{resource_id}"}
+
+
+def _person(account: str) -> Resource:
+    """Who signs is an account of the laboratory's page, no resource of its own."""
+    return {
+        "type": "Practitioner",
+        "identifier": {"system": f"{_IDS}account", "value": account},
+        "display": account,
+    }
+
+
+def _concept(finding: Finding, words: str = "") -> Resource:
+    concept: Resource = {"text": words or FINDING_WORDS[finding]}
+    code = SNOMED_OF.get(finding)
+    return concept | ({"coding": [coding(SNOMED, code)]} if code else {})
+
+
+def _narrative(text: str) -> Resource:
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{html.escape(text, quote=False)}</p></div>'
+    return {"status": "generated", "div": div}
+
+
+def _content_type(data: bytes) -> str:
+    for start, kind in (
+        (b"\xff\xd8", "jpeg"),
+        (b"\x89PNG", "png"),
+        (b"II", "tiff"),
+        (b"MM", "tiff"),
+    ):
+        if data.startswith(start):
+            return f"image/{kind}"
+    return "image/webp" if data[8:12] == b"WEBP" else "application/octet-stream"
