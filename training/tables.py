@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -138,10 +139,14 @@ def main(words: list[str] | None = None) -> int:
             print(run.command(small=args.reduced))  # noqa: T201  # this is what was asked for
         return 0
     work = args.work / ("reduced" if args.reduced else "full")
-    failed = _run_all(chosen, work, _ball4(args), small=args.reduced, until=args.until)
-    write_pages(
-        args.out, work, [(run.name, run.recipe) for run in experiments()], small=args.reduced
-    )
+
+    def told() -> None:
+        """The pages as they stand: a command that is stopped leaves what it has done."""
+        listed = [(run.name, run.recipe) for run in experiments()]
+        write_pages(args.out, work, listed, small=args.reduced)
+
+    failed = _run_all(chosen, work, _ball4(args), told, small=args.reduced, until=args.until)
+    told()
     for name, problem in failed.items():
         print(f"{name}: {problem}", file=sys.stderr)  # noqa: T201
     return 1 if failed else 0
@@ -153,7 +158,13 @@ def _started(run: Run, files: dict[str, str]) -> Run:
 
 
 def _run_all(
-    runs: list[Run], work: Path, ball4: Path | None, *, small: bool, until: str | None
+    runs: list[Run],
+    work: Path,
+    ball4: Path | None,
+    told: Callable[[], None],
+    *,
+    small: bool,
+    until: str | None,
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
     for run in runs:
@@ -177,6 +188,7 @@ def _run_all(
         seconds, cpu_s = time.monotonic() - began, time.process_time() - before
         write_run(training_folder(out), recipe, command, seconds=seconds, cpu_s=cpu_s)
         (training_folder(out) / CHECKPOINT_FILE).unlink(missing_ok=True)  # gigabytes for VGG16
+        told()
     return failed
 
 
