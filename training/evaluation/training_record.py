@@ -17,7 +17,7 @@ from training.record import HISTORY_FILE, PREDICTIONS_FILE, SPLIT_FILE, training
 REGIME_WORDS = {
     "paper": "the paper's: augmented, then split by image",
     "by_image": "by image",
-    "by_group": "by near-duplicate group",
+    "by_group": "by group",
     "contiguous_fifths": "contiguous fifths of the file order",
 }
 
