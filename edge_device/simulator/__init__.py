@@ -1,8 +1,9 @@
 """Procedural blood-smear fields with their truth; no network, torch or real pixel is involved."""
 
 from edge_device.simulator.cell_types import CellType, DiagnosisClass
-from edge_device.simulator.field import CellTruth, Field, FieldTruth, encode_field, render_field
+from edge_device.simulator.field import encode_field, render_field
 from edge_device.simulator.slide import Slide, draw_slide, slide_seed
+from edge_device.simulator.truth import CellTruth, Field, FieldTruth, Masks
 
 __all__ = [
     "CellTruth",
@@ -10,6 +11,7 @@ __all__ = [
     "DiagnosisClass",
     "Field",
     "FieldTruth",
+    "Masks",
     "Slide",
     "draw_slide",
     "encode_field",

@@ -1,7 +1,8 @@
 """Writing simulated fields as a folder per class with a manifest and the truth; it reads no images.
 
 A slide's seed depends on the data set's seed, the class and the slide's number, and the slide is
-drawn from that seed alone: two data sets with different seeds share no slide.
+drawn from that seed alone: two data sets with different seeds share no slide. The one exception is
+asked for by name: confounded sources tie the look of a slide to its class, to show what that does.
 """
 
 from __future__ import annotations
@@ -14,17 +15,30 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
 
 from edge_device.simulator.cell_types import DiagnosisClass
-from edge_device.simulator.field import FieldTruth, encode_field, render_field
-from edge_device.simulator.slide import draw_slide, slide_seed
+from edge_device.simulator.confounding import Sources, made_by_source
+from edge_device.simulator.field import encode_field, render_field
+from edge_device.simulator.slide import Slide, draw_slide, slide_seed
+from edge_device.simulator.truth import FieldTruth, Masks
 
 MANIFEST_FILE = "manifest.csv"
 TRUTH_FILE = "truth.jsonl"
+SLIDES_FILE = "slides.jsonl"
+#: Beside the images and not among them: what reads a folder of images must not meet a mask.
+MASKS_FILE = "masks.zip"
 _COLUMNS = ("path", "label", "group", "um_per_px", "white_cells", "slide_seed", "field_index")
 
 
-_Written = tuple[list[tuple[object, ...]], list[str]]  # manifest rows and truth lines
+@dataclass(frozen=True, slots=True)
+class _Written:
+    rows: list[tuple[object, ...]]
+    truths: list[str]
+    masks: list[tuple[str, bytes]]
+    slide: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,8 @@ class FieldSettings:
     um_per_px: float = 0.2
     white_cells: tuple[int, int] = (5, 10)
     background_only: bool = False
+    sources: Sources = Sources.INDEPENDENT
+    masks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,7 @@ def write_data_set(
         (out / kind.value).mkdir(parents=True, exist_ok=True)
     rows: list[tuple[object, ...]] = []
     truths: list[str] = []
+    slide_lines: list[str] = []
     with ExitStack() as stack:
         if jobs == 1:
             written: Iterator[_Written] = map(_write_slide, tasks)
@@ -82,11 +99,17 @@ def write_data_set(
             context = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=context))
             written = pool.map(_write_slide, tasks, chunksize=1)
-        for slide_rows, slide_truths in written:
-            rows += slide_rows
-            truths += slide_truths
+        archive = stack.enter_context(ZipFile(out / MASKS_FILE, "w")) if settings.masks else None
+        for slide in written:
+            for name, data in slide.masks:
+                if archive:
+                    archive.writestr(name, data)
+            rows += slide.rows
+            truths += slide.truths
+            slide_lines.append(slide.slide)
             done(len(rows))
     (out / TRUTH_FILE).write_text("\n".join(truths) + "\n", encoding="utf-8")
+    (out / SLIDES_FILE).write_text("\n".join(slide_lines) + "\n", encoding="utf-8")
     with (out / MANIFEST_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
@@ -95,9 +118,10 @@ def write_data_set(
 
 
 def _write_slide(task: _SlideTask) -> _Written:
-    slide = draw_slide(task.seed)
+    slide = made_by_source(draw_slide(task.seed), task.diagnosis_class, task.settings.sources)
     rows: list[tuple[object, ...]] = []
     truths: list[str] = []
+    masks: list[tuple[str, bytes]] = []
     for index in range(task.fields):
         field = render_field(
             slide,
@@ -111,6 +135,8 @@ def _write_slide(task: _SlideTask) -> _Written:
         )
         name = f"{task.diagnosis_class.value}/{slide.slide_id}-{index:04d}.jpg"
         (task.out / name).write_bytes(encode_field(field, slide.jpeg_quality))
+        if task.settings.masks:
+            masks.append((mask_name(name), encode_masks(field.masks)))
         truth = field.truth
         rows.append(
             (
@@ -124,8 +150,27 @@ def _write_slide(task: _SlideTask) -> _Written:
             )
         )
         truths.append(_truth_line(name, truth))
-    return rows, truths
+    return _Written(rows, truths, masks, _slide_line(slide))
+
+
+def mask_name(image_name: str) -> str:
+    """What the masks of an image of the data set are called in the archive."""
+    return f"{image_name.removesuffix('.jpg')}.png"
+
+
+def encode_masks(masks: Masks) -> bytes:
+    """One PNG: red is the white cell's number from 1, green 255 in nuclei, blue 255 in red cells."""
+    planes = [255 * masks.red_cells, 255 * masks.nuclei, masks.white_cells]  # OpenCV: B, G, R
+    done, data = cv2.imencode(".png", cv2.merge(planes), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise ValueError("masks: not encoded")
+    return data.tobytes()
 
 
 def _truth_line(name: str, truth: FieldTruth) -> str:
     return json.dumps({"path": name, **asdict(truth)}, separators=(",", ":"))
+
+
+def _slide_line(slide: Slide) -> str:
+    numbers = {**asdict(slide), "stain_matrix": slide.stain_matrix.tolist()}
+    return json.dumps(numbers, separators=(",", ":"))

@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from edge_device.simulator import texture
 from edge_device.simulator.cell_types import (
     CellType,
     DiagnosisClass,
     draw_cell_types,
     draw_shares,
 )
+from edge_device.simulator.contacts import line_between
 from edge_device.simulator.optics import photograph
-from edge_device.simulator.red_cells import (
-    add_dirt,
-    add_platelet,
-    add_red_cell,
-    paste,
-    scatter_platelets,
-    scatter_red_cells,
-)
-from edge_device.simulator.slide import Slide
-from edge_device.simulator.white_cells import WhiteCell, draw_patient, draw_white_cell
+from edge_device.simulator.patients import draw_parameters, draw_patient
+from edge_device.simulator.platelets import add_dirt, add_platelet, scatter_platelets
+from edge_device.simulator.red_cells import Disc, draw_red_cells, scatter_red_cells
+from edge_device.simulator.slide import DYES, HAEMOGLOBIN, Slide
+from edge_device.simulator.truth import CellTruth, Field, FieldTruth, Masks
+from edge_device.simulator.white_cells import draw_white_cell
 
 # Each part of a scene has a random stream of its own: leaving out white cells changes nothing else.
 _PATIENT, _COUNT, _PLACES, _TYPES, _WHITE, _RED, _CAMERA = range(21, 28)
 
 _CLASS_NUMBER = {kind: number for number, kind in enumerate(DiagnosisClass)}
-
-
-@dataclass(frozen=True, slots=True)
-class CellTruth:
-    """One white cell: type, box (x0, y0, x1, y1) in px, and what it was drawn from."""
-
-    cell_type: CellType
-    box: tuple[int, int, int, int]
-    diameter_um: float
-    nucleus_share: float
-    nucleoli: int
-    chromatin_contrast: float
-
-
-@dataclass(frozen=True, slots=True)
-class FieldTruth:
-    """All that is known of a field; slide_id is the group for every split."""
-
-    diagnosis_class: DiagnosisClass
-    slide_id: str
-    field_index: int
-    um_per_px: float
-    cells: tuple[CellTruth, ...]
-    red_cells: int
-    platelets: int
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A rendered field: uint8 RGB (H, W, 3) before JPEG, with its truth."""
-
-    image: npt.NDArray[np.uint8]
-    truth: FieldTruth
 
 
 def render_field(
@@ -93,39 +55,59 @@ def render_field(
     count = int(stream(_COUNT, field_index).integers(white_cells[0], white_cells[1] + 1))
     types = draw_cell_types(shares, count, stream(_TYPES, number, field_index))
     white_rng = stream(_WHITE, number, field_index)
-    cells = [draw_white_cell(cell_type, patient, um_per_px, white_rng) for cell_type in types]
-    places = _place(cells, width_um, height_um, stream(_PLACES, number, field_index))
+    cells = [draw_parameters(cell_type, patient, white_rng) for cell_type in types]
+    radii = [cell.diameter_um / 2 for cell in cells]
+    whites = _place(radii, width_um, height_um, stream(_PLACES, number, field_index))
     if background_only:
-        types, cells, places = [], [], []
+        types, cells, whites = [], [], []
 
     red_rng = stream(_RED, field_index)
     discs = scatter_red_cells(slide, width_um, height_um, red_rng)
     platelets = scatter_platelets(slide, width_um, height_um, red_rng)
-    dyes = np.zeros((height_px, width_px, 4), np.float32)
-    drawn = 0
-    for disc in discs:
-        # White cells push red cells aside; a slight overlap stays.
-        covered = any(
-            np.hypot(disc.x_um - x, disc.y_um - y) < cell.diameter_um / 2 + 0.8 * disc.radius_um
-            for cell, (x, y) in zip(cells, places, strict=True)
-        )
-        cell_seed = int(red_rng.integers(1 << 62))
-        if not covered:
-            add_red_cell(dyes, disc, slide, um_per_px, np.random.default_rng(cell_seed))
-            drawn += 1
+    dyes = np.zeros((height_px, width_px, DYES), np.float32)
+    room = draw_red_cells(dyes, discs, whites, slide, um_per_px, red_rng)
+    red = np.asarray(dyes[:, :, HAEMOGLOBIN] > 0.3 * slide.red_cell_strength, np.uint8)
     for platelet in platelets:
         add_platelet(dyes, platelet, um_per_px, red_rng)
     add_dirt(dyes, slide, um_per_px, red_rng)
 
+    masks = Masks(
+        np.zeros((height_px, width_px), np.uint8), np.zeros((height_px, width_px), np.uint8), red
+    )
     truths = []
-    for cell_type, cell, (x, y) in zip(types, cells, places, strict=True):
-        paste(dyes, cell.dyes, x / um_per_px, y / um_per_px)
-        truths.append(_cell_truth(cell_type, cell, (x, y), um_per_px, (width_px, height_px)))
+    for place, (cell_type, cell, disc) in enumerate(zip(types, cells, whites, strict=True)):
+        drawn = draw_white_cell(
+            cell_type,
+            cell,
+            um_per_px,
+            white_rng,
+            contacts=_contacts(place, whites, types, um_per_px),
+            auer_rod=cell_type is CellType.MYELOBLAST
+            and white_rng.random() < patient.auer_rod_share,
+        )
+        x, y = disc.x_um / um_per_px, disc.y_um / um_per_px
+        to, of = texture.overlap((height_px, width_px), len(drawn.body) // 2, x, y)
+        # A white cell covers what it lies on: little of a red cell shows through.
+        dyes[to] *= (1 - np.float32(0.8) * drawn.body[of])[:, :, None]
+        dyes[to] += drawn.dyes[of]
+        masks.white_cells[to][drawn.body[of] > 0.5] = place + 1
+        masks.nuclei[to][drawn.body[of] > 0.5] = 0
+        masks.nuclei[to][drawn.nucleus[of] > 0.5] = 1
+        box = _box(drawn.body[of], to)
+        truths.append(CellTruth(cell_type, box, cell, drawn.has_auer_rod))
     image = photograph(dyes, slide, um_per_px, stream(_CAMERA, field_index))
     truth = FieldTruth(
-        kind, slide.slide_id, field_index, um_per_px, tuple(truths), drawn, len(platelets)
+        diagnosis_class=kind,
+        subtype=patient.subtype,
+        slide_id=slide.slide_id,
+        slide_seed=slide.seed,
+        field_index=field_index,
+        um_per_px=um_per_px,
+        cells=tuple(truths),
+        red_cells=sum(room),
+        platelets=len(platelets),
     )
-    return Field(image, truth)
+    return Field(image, truth, masks)
 
 
 def encode_field(field: Field, jpeg_quality: int) -> bytes:
@@ -138,43 +120,52 @@ def encode_field(field: Field, jpeg_quality: int) -> bytes:
 
 
 def _place(
-    cells: list[WhiteCell], width_um: float, height_um: float, rng: np.random.Generator
-) -> list[tuple[float, float]]:
-    """Centres in um, at least 3 um inside the field; cells touch but hardly overlap."""
-    places: list[tuple[float, float]] = []
-    for cell in cells:
-        best, best_gap = (width_um / 2, height_um / 2), -np.inf
+    radii: list[float], width_um: float, height_um: float, rng: np.random.Generator
+) -> list[Disc]:
+    """Places at least 3 um inside the field; cells touch and press each other but hardly overlap."""
+    places: list[Disc] = []
+    for radius in radii:
+        best, best_gap = Disc(width_um / 2, height_um / 2, radius), -np.inf
         for _ in range(30):
             x, y = rng.uniform(3, width_um - 3), rng.uniform(3, height_um - 3)
             gap = min(
-                (
-                    np.hypot(x - px, y - py) - (cell.diameter_um + other.diameter_um) / 2
-                    for other, (px, py) in zip(cells, places, strict=False)
-                ),
+                (np.hypot(x - p.x_um, y - p.y_um) - radius - p.radius_um for p in places),
                 default=np.inf,
             )
             if gap > best_gap:
-                best, best_gap = (float(x), float(y)), gap
-            if gap > -0.3:
+                best, best_gap = Disc(float(x), float(y), radius), gap
+            if gap > -0.6:
                 break
         places.append(best)
     return places
 
 
-def _cell_truth(
-    cell_type: CellType,
-    cell: WhiteCell,
-    place: tuple[float, float],
-    um_per_px: float,
-    size_px: tuple[int, int],
-) -> CellTruth:
-    (x_um, y_um), (width_px, height_px), radius = place, size_px, cell.diameter_um / 2
-    box = (
-        max(0, round((x_um - radius) / um_per_px)),
-        max(0, round((y_um - radius) / um_per_px)),
-        min(width_px, round((x_um + radius) / um_per_px)),
-        min(height_px, round((y_um + radius) / um_per_px)),
-    )
-    return CellTruth(
-        cell_type, box, cell.diameter_um, cell.nucleus_share, cell.nucleoli, cell.chromatin_contrast
+def _contacts(
+    number: int, whites: list[Disc], types: list[CellType], um_per_px: float
+) -> list[tuple[float, float]]:
+    """Where this white cell meets other whole ones."""
+    me, found = whites[number], []
+    for other, cell_type in zip(whites, types, strict=True):
+        apart = float(np.hypot(other.x_um - me.x_um, other.y_um - me.y_um))
+        if other is me or cell_type is CellType.SMUDGE_CELL:
+            continue
+        if me.radius_um < apart < me.radius_um + other.radius_um + 0.2:
+            reach = line_between(apart, me.radius_um, other.radius_um)
+            turn = float(np.arctan2(other.y_um - me.y_um, other.x_um - me.x_um))
+            found.append((turn, reach / um_per_px))
+    return found
+
+
+def _box(body: texture.Plane, at: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """The smallest box around the part of a cell that lies in the field; at least one pixel."""
+    inside = body > 0.5
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    top, left = at[0].start, at[1].start
+    if rows.size == 0:
+        return (left, top, left + 1, top + 1)
+    return (
+        left + int(columns[0]),
+        top + int(rows[0]),
+        left + int(columns[-1]) + 1,
+        top + int(rows[-1]) + 1,
     )

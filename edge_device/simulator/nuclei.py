@@ -2,113 +2,103 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from itertools import pairwise
-
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge_device.simulator import texture
 from edge_device.simulator.texture import Plane
-
-
-class NucleusShape(StrEnum):
-    """The outlines that nuclei take as a cell matures."""
-
-    ROUND = "round"
-    CLEFT = "cleft"
-    INDENTED = "indented"
-    HORSESHOE = "horseshoe"
-    LOBED = "lobed"
+from edge_device.simulator.white_cell_looks import CellParameters
 
 
 def nucleus_distance(
-    shape: NucleusShape,
-    rng: np.random.Generator,
-    *,
-    half: int,
-    cell_px: float,
-    nucleus_px: float,
-    lobes: int,
+    cell: CellParameters, is_chain: bool, half: int, cell_px: float, rng: np.random.Generator
 ) -> Plane:
-    """Signed distance in px to a nucleus of this shape in a cell of radius cell_px.
+    """Signed distance in px to a nucleus, a chain of lobes or one body, in a cell of radius cell_px."""
+    nucleus_px = cell_px * float(np.sqrt(cell.nucleus_share))
+    if is_chain:
+        return _chain(cell, half, cell_px, nucleus_px, rng)
+    return _body(cell, half, cell_px, nucleus_px, rng)
 
-    nucleus_px is the radius of the disk with the nucleus' area; lobes counts for LOBED alone.
-    """
-    if shape is NucleusShape.LOBED:
-        return _lobed(half, cell_px, nucleus_px, lobes, rng)
-    if shape is NucleusShape.HORSESHOE:
-        return _horseshoe(half, cell_px, nucleus_px, rng)
+
+def _body(
+    cell: CellParameters, half: int, cell_px: float, nucleus_px: float, rng: np.random.Generator
+) -> Plane:
+    """One round to kidney-shaped body, off the cell's centre."""
     free = max(cell_px - nucleus_px, 0.0)
     turn = rng.uniform(0, 2 * np.pi)
-    shift = free * rng.uniform(0.1, 0.75)
-    dx, dy = shift * np.cos(turn), shift * np.sin(turn)
-    roughness = 0.016 if shape is NucleusShape.ROUND else 0.035
+    shift = free * rng.uniform(0.15, 0.9)
+    grown = nucleus_px * (1 + 0.16 * cell.indentation)  # the bay takes area away
     outline = texture.contour(
-        rng, nucleus_px, elongation=abs(rng.normal(0, 0.07)), roughness=roughness
+        rng, grown, elongation=abs(rng.normal(0, 0.07)), roughness=0.016 + 0.03 * cell.indentation
     )
-    # Moving the patch, not the grid, keeps the cached polar grid usable.
     distance, angle = texture.polar_grid(half)
     signed = outline[angle] - distance
-    if shape is NucleusShape.CLEFT:
-        signed = np.minimum(signed, _notch(half, nucleus_px, rng.uniform(0.4, 0.9), 0.13, rng))
-    if shape is NucleusShape.INDENTED:
-        signed = np.minimum(signed, _notch(half, nucleus_px, rng.uniform(0.35, 0.8), 0.5, rng))
-    if shape is not NucleusShape.ROUND:  # membranes have no corners
-        soft = cv2.GaussianBlur(signed, (0, 0), max(0.09 * nucleus_px, 0.5))
+    if cell.indentation > 0.12:
+        # A bay on the side that looks to the wide part of the cytoplasm, or a narrow cleft.
+        deep = 1.35 * cell.indentation
+        narrow = rng.random() < 0.35
+        width = rng.uniform(0.10, 0.18) if narrow else rng.uniform(0.35, 0.6)
+        bay_turn = turn + np.pi + rng.normal(0, 0.5)
+        signed = np.minimum(signed, _bay(half, grown, deep, width, bay_turn, rng))
+        soft = cv2.GaussianBlur(signed, (0, 0), max(0.07 * grown, 0.5))  # membranes have no corners
         signed = np.asarray(soft, np.float32)
+    dx, dy = shift * np.cos(turn), shift * np.sin(turn)
     return np.roll(signed, (round(dy), round(dx)), axis=(0, 1))
 
 
-def _notch(
-    half: int, nucleus_px: float, reach: float, width: float, rng: np.random.Generator
+def _bay(
+    half: int, nucleus_px: float, deep: float, width: float, turn: float, rng: np.random.Generator
 ) -> Plane:
-    """Distance to a wedge cut in from one side; reach is its depth in radii."""
-    turn = rng.uniform(0, 2 * np.pi)
+    """Distance to a wedge cut in from one side; `deep` is its depth in radii."""
     steps = np.linspace(0, 1, 6)
-    along = nucleus_px * (1.15 - reach * steps)
-    bend = rng.normal(0, 0.12) * nucleus_px * steps**2
+    along = nucleus_px * (1.1 + 0.6 * width - deep * steps)
+    bend = rng.normal(0, 0.15) * nucleus_px * steps**2
     x = along * np.cos(turn) - bend * np.sin(turn)
     y = along * np.sin(turn) + bend * np.cos(turn)
-    radii = nucleus_px * width * (1.0 - 0.75 * steps)
+    radii = nucleus_px * width * (1.0 - 0.6 * steps)
     return -texture.disks_distance(half, np.stack([x, y], axis=1), radii)
 
 
-def _horseshoe(half: int, cell_px: float, nucleus_px: float, rng: np.random.Generator) -> Plane:
-    """A band: a bent sausage of even width."""
-    arc = rng.uniform(2.4, 4.4)
-    bend_px = min(cell_px * rng.uniform(0.42, 0.55), cell_px * 0.6)
-    width_px = np.pi * nucleus_px**2 / max(arc * bend_px, 1.0) / 2
-    width_px = float(np.clip(width_px, 0.16 * cell_px, 0.34 * cell_px))
-    start = rng.uniform(0, 2 * np.pi)
-    steps = np.linspace(0, 1, 13)
-    angle = start + arc * steps
-    wobble = 1 + 0.08 * np.sin(2 * np.pi * (steps * rng.uniform(0.6, 1.6) + rng.random()))
-    x, y = bend_px * wobble * np.cos(angle), bend_px * wobble * np.sin(angle)
-    squeeze = 1 - rng.uniform(0.0, 0.35) * np.exp(-(((steps - 0.5) / 0.18) ** 2))
-    return texture.disks_distance(half, np.stack([x, y], axis=1), width_px * squeeze)
-
-
-def _lobed(
-    half: int, cell_px: float, nucleus_px: float, lobes: int, rng: np.random.Generator
+def _chain(
+    cell: CellParameters, half: int, cell_px: float, nucleus_px: float, rng: np.random.Generator
 ) -> Plane:
-    """Lobes along an arc, joined by filaments thinner than a third of a lobe."""
-    lobe_px = nucleus_px / np.sqrt(lobes) * rng.uniform(0.92, 1.05)
-    ring_px = max(cell_px * 0.46, lobe_px * 0.8)
-    ring_px = min(ring_px, cell_px - lobe_px * 0.95)
-    step = 2.15 * lobe_px / max(ring_px, 1.0) * rng.uniform(0.92, 1.1)
-    step = min(step, 1.75 * np.pi / max(lobes - 1, 1), np.pi)
-    angle = rng.uniform(0, 2 * np.pi) + step * np.arange(lobes) + rng.normal(0, 0.1, lobes)
-    reach = ring_px * (1 + rng.normal(0, 0.10, lobes))
-    centres = np.stack([reach * np.cos(angle), reach * np.sin(angle)], axis=1)
-    points, radii = [], []
-    for centre in centres:
-        turn, size = rng.uniform(0, np.pi), lobe_px * np.exp(rng.normal(0, 0.12))
-        for end in (-0.35, 0.35):
-            points.append(centre + end * size * np.array([np.cos(turn), np.sin(turn)]))
-            radii.append(size * 0.86)
-    for first, second in pairwise(centres):
-        for share in np.linspace(0.15, 0.85, 5):
-            points.append(first + share * (second - first))
-            radii.append(max(lobe_px * 0.22, 0.7))
-    return texture.disks_distance(half, np.array(points), np.array(radii))
+    """Lobes along a bent thread: a band where the thread is as wide as they are."""
+    lobes, thin = max(1, round(cell.lobes)), cell.constriction
+    area_px = np.pi * nucleus_px**2
+    # A sausage of the right area: its length follows from the bend, the lobes and their gaps.
+    stretch = 1.2 + 0.9 * cell.indentation + 0.75 * (lobes - 1) * (0.5 + thin)
+    width_px = float(np.sqrt(area_px / (4 * stretch + np.pi)))
+    path = _path(cell, 2 * stretch * width_px, cell_px - 1.1 * width_px, rng)
+    steps = np.linspace(0, 1, len(path))
+    between = 0.5 + 0.5 * np.cos(2 * np.pi * steps * lobes)  # 1 between lobes, 0 in their middle
+    between = np.where((steps > 0.5 / lobes) & (steps < 1 - 0.5 / lobes), between**0.8, 0.0)
+    sizes = np.exp(rng.normal(0, 0.18, lobes))
+    own = np.interp(steps, (np.arange(lobes) + 0.5) / lobes, sizes)
+    bridge = float(np.clip(2.0 * thin - 0.2, 0.0, 0.94))
+    radii = width_px * own * (1 - bridge * between) * (1 + 0.12 * thin)
+    signed = texture.disks_distance(half, path, np.maximum(radii, 0.7))
+    soft = cv2.GaussianBlur(signed, (0, 0), max(0.035 * cell_px, 0.5))
+    return np.asarray(soft, np.float32)
+
+
+def _path(
+    cell: CellParameters, length_px: float, room_px: float, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """A thread inside the cell: an arc with a kink at each gap, turned at random, off the membrane."""
+    lobes = max(1, round(cell.lobes))
+    count = 7 + 6 * lobes
+    steps = np.linspace(-0.5, 0.5, count)
+    arc = (0.6 + 4.2 * cell.indentation) * rng.choice([-1.0, 1.0])
+    lobe_of = np.minimum(((steps + 0.5) * lobes).astype(np.int64), lobes - 1)
+    kinks = rng.normal(0, 0.25 + 0.7 * cell.constriction, lobes)
+    heading = arc * steps + kinks[lobe_of] + rng.uniform(0, 2 * np.pi)
+    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    path *= length_px / count
+    path -= (path.max(axis=0) + path.min(axis=0)) / 2
+    room_px = max(room_px, 1.0)
+    path += rng.normal(0, 0.12 * room_px, 2)
+    away = np.hypot(path[:, 0], path[:, 1])
+    # What would leave the cell is bent along the membrane.
+    scale = np.where(away > room_px, room_px / np.maximum(away, 1e-6), 1.0)
+    return np.asarray(path * scale[:, None], np.float64)

@@ -22,14 +22,17 @@ def photograph(
     height, width = dyes.shape[:2]
     absorbance = dyes.reshape(-1, 4) @ (slide.stain_matrix * np.float32(slide.stain_strength))
     absorbance = absorbance.reshape(height, width, 3)
-    # The plasma stains a little and unevenly.
-    film = texture.noise(rng, 64, 64, 12.0) * np.float32(0.012)
-    absorbance += cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
+    # The dried plasma stains a little and unevenly.
+    film = np.float32(slide.plasma) * (1 + 0.4 * texture.noise(rng, 64, 64, 12.0))
+    film = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
+    absorbance += film[:, :, None] * np.array([0.7, 1.0, 0.8], np.float32)
     light = np.asarray(cv2.exp(-absorbance), np.float32)
     light = _focus(light, slide, um_per_px)
     light *= _illumination(slide, height, width)
     light *= np.float32(0.96)
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
+    # Each colour is measured at every other pixel: neighbours share some of their noise.
+    noise += 0.6 * cv2.blur(noise, (2, 2))
     np.maximum(light, 0, out=light)
     light += noise * np.sqrt(
         light * np.float32(1 / slide.photons) + np.float32(slide.read_noise**2)
@@ -38,16 +41,45 @@ def photograph(
 
 
 def _focus(light: Plane, slide: Slide, um_per_px: float) -> Plane:
-    """Blur by lens and defocus; out of focus, thick edges bend light into bright or dark rims."""
+    """Blur by lens and defocus; out of focus, thick edges bend light into bright or dark rims.
+
+    The slide may lie askew: one side of the field is then nearer to focus than the other.
+    """
+    height, width = light.shape[:2]
+    x = np.linspace(-0.5, 0.5, width, dtype=np.float32) * np.float32(np.cos(slide.tilt_direction))
+    y = np.linspace(-0.5, 0.5, height, dtype=np.float32) * np.float32(np.sin(slide.tilt_direction))
+    across = x[None, :] + y[:, None] + np.float32(0.5)
     planes = []
     for channel, shift in enumerate(_CHROMATIC_DEFOCUS):
-        plane = np.ascontiguousarray(light[:, :, channel])
-        defocus = slide.defocus + shift
-        sigma_px = float(np.hypot(slide.blur_um, 0.22 * defocus)) / um_per_px
-        plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), max(sigma_px, 0.3)), np.float32)
-        rims = cv2.Laplacian(plane, cv2.CV_32F, ksize=3) / np.float32(8 * um_per_px**2)
-        planes.append(plane + np.float32(_RIM_UM2 * 0.22 * defocus) * rims)
+        plane = _enlarged(
+            np.ascontiguousarray(light[:, :, channel]), (1 - channel) * slide.fringe_px
+        )
+        near, far = (
+            _defocused(plane, slide, slide.defocus + shift + side * slide.tilt / 2, um_per_px)
+            for side in (-1, 1)
+        )
+        planes.append(near + across * (far - near))
     return np.asarray(cv2.merge(planes), np.float32)
+
+
+def _defocused(plane: Plane, slide: Slide, defocus: float, um_per_px: float) -> Plane:
+    sigma_px = float(np.hypot(slide.blur_um, 0.22 * defocus)) / um_per_px
+    plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), max(sigma_px, 0.3)), np.float32)
+    rims = cv2.Laplacian(plane, cv2.CV_32F, ksize=3) / np.float32(8 * um_per_px**2)
+    return np.asarray(plane + np.float32(_RIM_UM2 * 0.22 * defocus) * rims, np.float32)
+
+
+def _enlarged(plane: Plane, by_px: float) -> Plane:
+    """The plane so much larger that a point 320 px from the centre moves by this many pixels."""
+    if abs(by_px) < 0.1:
+        return plane
+    height, width = plane.shape
+    scale = 1 + by_px / 320
+    move = np.array(
+        [[scale, 0, (1 - scale) * width / 2], [0, scale, (1 - scale) * height / 2]], np.float32
+    )
+    moved = cv2.warpAffine(plane, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _illumination(slide: Slide, height: int, width: int) -> Plane:

@@ -13,7 +13,7 @@ Plane = npt.NDArray[np.float32]
 ANGLES = 256
 _BANK_PX = 320
 _GRAIN_STEP = 1.15  # grains are rounded to powers of this, so that few banks are made
-_ANGLE_GRID = np.arange(ANGLES, dtype=np.float32) * np.float32(2 * np.pi / ANGLES)
+ANGLE_GRID = np.arange(ANGLES, dtype=np.float32) * np.float32(2 * np.pi / ANGLES)
 
 
 @lru_cache(maxsize=64)
@@ -60,12 +60,12 @@ def contour(
     """Radius by angle of a roundish outline: an ellipse with decaying random harmonics."""
     phase = rng.uniform(0, 2 * np.pi)
     a, b = 1.0 + elongation, 1.0 / (1.0 + elongation)
-    turned = _ANGLE_GRID - np.float32(phase)
+    turned = ANGLE_GRID - np.float32(phase)
     outline = a * b / np.sqrt((b * np.cos(turned)) ** 2 + (a * np.sin(turned)) ** 2)
     if roughness > 0:
         for lobe in lobes:
             size = rng.normal(0, roughness / lobe**0.5)
-            outline = outline + size * np.cos(lobe * _ANGLE_GRID + rng.uniform(0, 2 * np.pi))
+            outline = outline + size * np.cos(lobe * ANGLE_GRID + rng.uniform(0, 2 * np.pi))
     return np.asarray(radius * outline, np.float32)
 
 
@@ -113,3 +113,53 @@ def spots(
             plane, (x << shift, y << shift), int(radius * (1 << shift)), 1.0, -1, cv2.LINE_8, shift
         )
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), 0.6), np.float32)
+
+
+def scallops(rng: np.random.Generator, count: int, depth: float) -> Plane:
+    """Relative radius by angle of a rim with about this many small bumps."""
+    phase, bend = rng.uniform(0, 2 * np.pi, 2)
+    uneven = 0.5 * np.sin(ANGLE_GRID + np.float32(bend))
+    wave = np.cos(count * ANGLE_GRID + np.float32(phase) + uneven)
+    size = depth * (1 + 0.4 * np.cos(3 * ANGLE_GRID + np.float32(bend)))
+    return np.asarray(1 + size * wave, np.float32)
+
+
+def bumps(rng: np.random.Generator, count: int, depth: float, width: float) -> Plane:
+    """Relative radius by angle with this many smooth bumps: blebs where positive, dents where not."""
+    outline = np.ones(ANGLES, np.float32)
+    for _ in range(count):
+        away = (ANGLE_GRID - np.float32(rng.uniform(0, 2 * np.pi)) + np.float32(np.pi)) % np.float32(
+            2 * np.pi
+        ) - np.float32(np.pi)
+        size = np.float32(depth * rng.uniform(0.4, 1.0))
+        outline = outline + size * np.exp(-np.square(away / np.float32(width)))
+    return outline
+
+
+def off_centre(
+    half: int, shift_px: npt.NDArray[np.float64], stretch: npt.NDArray[np.float64]
+) -> Plane:
+    """Distance of each pixel of a (2 half + 1) patch from a shifted centre, slightly elliptic."""
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    dx = np.square((axis - np.float32(shift_px[0])) * np.float32(1 + stretch[0]))
+    dy = np.square((axis - np.float32(shift_px[1])) * np.float32(1 + stretch[1]))
+    return np.asarray(np.sqrt(dy[:, None] + dx[None, :]), np.float32)
+
+
+def paste(target: Plane, patch: Plane, x_px: float, y_px: float) -> None:
+    """Add a square patch at this centre, cut at the borders."""
+    to, of = overlap(target.shape[:2], patch.shape[0] // 2, x_px, y_px)
+    target[to] += patch[of]
+
+
+def overlap(
+    size: tuple[int, ...], half: int, x_px: float, y_px: float
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where a (2 half + 1) patch at this centre lies on a plane, and which part of it does."""
+    side = 2 * half + 1
+    top, left = round(y_px) - half, round(x_px) - half
+    y0, x0 = min(max(top, 0), size[0]), min(max(left, 0), size[1])
+    y1 = max(min(top + side, size[0]), y0)
+    x1 = max(min(left + side, size[1]), x0)
+    to = (slice(y0, y1), slice(x0, x1))
+    return to, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background-only", action="store_true", help="the same scenes without white cells"
     )
+    parser.add_argument(
+        "--sources",
+        default="independent",
+        help="independent; tied or swapped: each class comes from a laboratory of its own, on purpose",
+    )
+    parser.add_argument("--no-masks", action="store_true", help="images and truth without masks")
     parser.add_argument("--jobs", type=int, default=1, help="processes that render")
     parser.add_argument("--out", type=Path, required=True, help="a new or empty folder")
 
@@ -37,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from edge_device.simulator.cell_types import DiagnosisClass
+    from edge_device.simulator.confounding import Sources
     from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
     from wire_protocol.words import RESEARCH_USE_ONLY
 
@@ -56,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     least, _, most = args.white_cells.partition("-")
     if not (least.isdigit() and most.isdigit() and int(least) <= int(most)):
         problems.append(f"--white-cells {args.white_cells}: two numbers such as 5-10")
+    if args.sources not in list(Sources):
+        problems.append(f"--sources {args.sources}: choose from {', '.join(Sources)}")
     if args.out.is_dir() and any(args.out.iterdir()):
         problems.append(f"--out {args.out}: the folder is not empty")
     if problems:
@@ -64,7 +73,13 @@ def run(args: argparse.Namespace) -> int:
         return 2
 
     settings = FieldSettings(
-        args.width, args.height, args.um_per_px, (int(least), int(most)), args.background_only
+        args.width,
+        args.height,
+        args.um_per_px,
+        (int(least), int(most)),
+        args.background_only,
+        Sources(args.sources),
+        masks=not args.no_masks,
     )
     chosen = [kind for kind in dict.fromkeys(classes) if kind is not None]
     with Progress(transient=True) as bar:
