@@ -21,6 +21,7 @@ from rich.text import Text
 
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import Metric
+from edge_device.simulator import SIMULATOR_VERSION
 from edge_device.simulator.cell_types import DiagnosisClass
 from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
 from training.data import DataError, Sample
@@ -160,7 +161,8 @@ class _Reporter:
 def _rendered(simulated: Simulated, bars: Progress) -> Path:
     """The recipe's simulated data set in the cache folder, rendered if it is not there yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    name = "-".join(str(value) for value in simulated.model_dump().values())
+    # Another simulator draws other fields from the same seed.
+    name = "-".join(map(str, [f"v{SIMULATOR_VERSION}", *simulated.model_dump().values()]))
     folder = cache / "hemowire" / "simulated" / name
     if not (folder / MANIFEST_FILE).is_file():
         classes = list(DiagnosisClass)

@@ -5,7 +5,11 @@ from edge_device.simulator.field import encode_field, render_field
 from edge_device.simulator.slide import Slide, draw_slide, slide_seed
 from edge_device.simulator.truth import CellTruth, Field, FieldTruth, Masks
 
+#: Changes whenever the same seed draws another picture.
+SIMULATOR_VERSION = 2
+
 __all__ = [
+    "SIMULATOR_VERSION",
     "CellTruth",
     "CellType",
     "DiagnosisClass",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -37,8 +39,11 @@ def render_field(
     um_per_px: float = 0.2,
     white_cells: tuple[int, int] = (5, 10),
     background_only: bool = False,
+    cell_types: Sequence[CellType] | None = None,
 ) -> Field:
     """Render one field; white_cells is the range of their count, the same for every class.
+
+    cell_types draws exactly these white cells instead of the patient's.
 
     background_only leaves the white cells out of the same scene; red cells then lie where the white
     cells would be, so that no hole tells the class.
@@ -54,6 +59,8 @@ def render_field(
     shares, patient = draw_shares(kind, patient_rng), draw_patient(kind, patient_rng)
     count = int(stream(_COUNT, field_index).integers(white_cells[0], white_cells[1] + 1))
     types = draw_cell_types(shares, count, stream(_TYPES, number, field_index))
+    if cell_types is not None:
+        types = list(cell_types)
     white_rng = stream(_WHITE, number, field_index)
     cells = [draw_parameters(cell_type, patient, white_rng) for cell_type in types]
     radii = [cell.diameter_um / 2 for cell in cells]

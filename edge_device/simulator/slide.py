@@ -100,7 +100,7 @@ def draw_slide(seed: int) -> Slide:
         red_cell_clumping=between(0.0, 1.2),
         red_cell_chains=between(0.05, 0.75),
         red_cell_pallor=between(0.15, 0.95),
-        red_cell_crenation=between(0.0, 0.75) ** 3,
+        red_cell_crenation=between(0.0, 0.8) ** 4,
         platelets_per_mm2=between(200, 1400),
         vignetting=between(0.05, 0.25),
         vignetting_centre=(between(-0.15, 0.15), between(-0.15, 0.15)),
