@@ -69,7 +69,9 @@ def simulated_cells(slides: int, seed: int, done: Callable[[int], None]) -> Cell
     for index in range(slides):
         slide = draw_slide(slide_seed(seed, _STREAM, index))
         numbers = rng.permutation(np.repeat(np.arange(len(names)), 2))
-        wanted = [TYPES[names[number]][int(rng.integers(len(TYPES[names[number]])))] for number in numbers]
+        wanted = [
+            TYPES[names[number]][int(rng.integers(len(TYPES[names[number]])))] for number in numbers
+        ]
         field = render_field(
             slide, "healthy", 0, width_px=512, height_px=384, um_per_px=UM_PER_PX, cell_types=wanted
         )
@@ -201,11 +203,11 @@ def confusion(network: nn.Module, cells: Cells) -> npt.NDArray[np.int64]:
     table = np.zeros((len(TYPES), len(TYPES)), np.int64)
     with torch.inference_mode():
         images = white_balanced(cells.crops)
-        scores = sum(
-            torch.cat([network(part.rot90(turn, (2, 3))).softmax(1) for part in images.split(128)])
-            for turn in range(4)
-        )
-    assert isinstance(scores, torch.Tensor)
+        scores = torch.zeros(len(images), len(TYPES))
+        for turn in range(4):
+            for start in range(0, len(images), 128):
+                part = images[start : start + 128].rot90(turn, (2, 3))
+                scores[start : start + 128] += network(part).softmax(1)
     np.add.at(table, (cells.types, scores.argmax(1).numpy()), 1)
     return table
 
@@ -254,7 +256,9 @@ def main() -> None:
         "",
         *table("simulated cells of unseen slides", confusion(network, fresh)),
         *table("pbc", confusion(network, pbc_cells(args.data / "pbc"))),
-        *table("chula_fields, boxed cells", confusion(network, chula_cells(args.data / "chula_fields"))),
+        *table(
+            "chula_fields, boxed cells", confusion(network, chula_cells(args.data / "chula_fields"))
+        ),
     ]
     print("\n".join(lines))
     if args.markdown:

@@ -84,14 +84,14 @@ MEAN_SHARES: dict[DiagnosisClass, dict[CellType, float]] = {
     },
 }
 
-# How closely a patient's shares follow the class mean: the sum of the Dirichlet's parameters.
-_CONCENTRATION = 60.0
+#: How closely a patient's shares follow the class mean: the sum of the Dirichlet's parameters.
+CONCENTRATION = 60.0
 
 
 def draw_shares(diagnosis_class: DiagnosisClass, rng: np.random.Generator) -> dict[CellType, float]:
     """One patient's shares of white cells, drawn around the class mean."""
     mean = MEAN_SHARES[diagnosis_class]
-    weights = rng.dirichlet([share * _CONCENTRATION for share in mean.values()])
+    weights = rng.dirichlet([share * CONCENTRATION for share in mean.values()])
     return dict(zip(mean, (float(weight) for weight in weights), strict=True))
 
 

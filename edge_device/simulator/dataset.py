@@ -97,7 +97,10 @@ def write_data_set(
         else:
             # Spawned, not forked: OpenCV's threads do not survive a fork.
             context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=context))
+            pool = stack.enter_context(
+                # One thread each: the processes are as many as may be busy.
+                ProcessPoolExecutor(jobs, context, initializer=cv2.setNumThreads, initargs=(1,))
+            )
             written = pool.map(_write_slide, tasks, chunksize=1)
         archive = stack.enter_context(ZipFile(out / MASKS_FILE, "w")) if settings.masks else None
         for slide in written:

@@ -72,7 +72,7 @@ def render_field(
     discs = scatter_red_cells(slide, width_um, height_um, red_rng)
     platelets = scatter_platelets(slide, width_um, height_um, red_rng)
     dyes = np.zeros((height_px, width_px, DYES), np.float32)
-    room = draw_red_cells(dyes, discs, whites, slide, um_per_px, red_rng)
+    room = draw_red_cells(dyes, discs, whites, slide, um_per_px, rng=red_rng)
     red = np.asarray(dyes[:, :, HAEMOGLOBIN] > 0.3 * slide.red_cell_strength, np.uint8)
     for platelet in platelets:
         add_platelet(dyes, platelet, um_per_px, red_rng)

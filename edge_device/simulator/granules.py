@@ -28,6 +28,7 @@ def add_granules(
     look: Look,
     masks: tuple[Plane, Plane],
     um_per_px: float,
+    *,
     rng: np.random.Generator,
 ) -> None:
     """Round granules over the cytoplasm and, where the type has them there, over the nucleus."""
@@ -56,9 +57,7 @@ def add_vacuoles(
     dyes *= (1 - 0.85 * hollow)[:, :, None]
 
 
-def add_auer_rod(
-    dyes: Plane, cytoplasm: Plane, um_per_px: float, rng: np.random.Generator
-) -> bool:
+def add_auer_rod(dyes: Plane, cytoplasm: Plane, um_per_px: float, rng: np.random.Generator) -> bool:
     """A red needle of 2 to 4 um in the cytoplasm of a myeloblast; False where there is no room."""
     half = cytoplasm.shape[0] // 2
     free = np.flatnonzero(cytoplasm > 0.8)

@@ -40,7 +40,9 @@ def _body(
         narrow = rng.random() < 0.35
         width = rng.uniform(0.10, 0.18) if narrow else rng.uniform(0.35, 0.6)
         bay_turn = turn + np.pi + rng.normal(0, 0.5)
-        signed = np.minimum(signed, _bay(half, grown, deep, width, bay_turn, rng))
+        signed = np.minimum(
+            signed, _bay(half, grown, deep=deep, width=width, turn=bay_turn, rng=rng)
+        )
         soft = cv2.GaussianBlur(signed, (0, 0), max(0.07 * grown, 0.5))  # membranes have no corners
         signed = np.asarray(soft, np.float32)
     dx, dy = shift * np.cos(turn), shift * np.sin(turn)
@@ -48,7 +50,13 @@ def _body(
 
 
 def _bay(
-    half: int, nucleus_px: float, deep: float, width: float, turn: float, rng: np.random.Generator
+    half: int,
+    nucleus_px: float,
+    *,
+    deep: float,
+    width: float,
+    turn: float,
+    rng: np.random.Generator,
 ) -> Plane:
     """Distance to a wedge cut in from one side; `deep` is its depth in radii."""
     steps = np.linspace(0, 1, 6)

@@ -24,8 +24,8 @@ def photograph(
     absorbance = absorbance.reshape(height, width, 3)
     # The dried plasma stains a little and unevenly.
     film = np.float32(slide.plasma) * (1 + 0.4 * texture.noise(rng, 64, 64, 12.0))
-    film = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
-    absorbance += film[:, :, None] * np.array([0.7, 1.0, 0.8], np.float32)
+    stained = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
+    absorbance += stained[:, :, None] * np.array([0.7, 1.0, 0.8], np.float32)
     light = np.asarray(cv2.exp(-absorbance), np.float32)
     light = _focus(light, slide, um_per_px)
     light *= _illumination(slide, height, width)

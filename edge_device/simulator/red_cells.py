@@ -76,6 +76,7 @@ def draw_red_cells(
     white_cells: Sequence[Disc],
     slide: Slide,
     um_per_px: float,
+    *,
     rng: np.random.Generator,
 ) -> list[bool]:
     """Add the red cells' dyes (H, W, 4) in place; says of each whether a white cell left it room.
@@ -96,7 +97,8 @@ def draw_red_cells(
             others = spots[np.arange(len(spots)) != number]
             contacts = [*beside, *_contacts(disc, others, on_top=True)]
             pressed = [(turn, reach / um_per_px) for turn, reach in contacts]
-            _add_red_cell(dyes, disc, pressed, slide, um_per_px, np.random.default_rng(int(seed)))
+            own = np.random.default_rng(int(seed))
+            _add_red_cell(dyes, disc, pressed, slide, um_per_px, rng=own)
     return room
 
 
@@ -126,6 +128,7 @@ def _add_red_cell(
     contacts: Sequence[tuple[float, float]],
     slide: Slide,
     um_per_px: float,
+    *,
     rng: np.random.Generator,
 ) -> None:
     radius_px = disc.radius_um / um_per_px

@@ -128,9 +128,9 @@ def bumps(rng: np.random.Generator, count: int, depth: float, width: float) -> P
     """Relative radius by angle with this many smooth bumps: blebs where positive, dents where not."""
     outline = np.ones(ANGLES, np.float32)
     for _ in range(count):
-        away = (ANGLE_GRID - np.float32(rng.uniform(0, 2 * np.pi)) + np.float32(np.pi)) % np.float32(
-            2 * np.pi
-        ) - np.float32(np.pi)
+        away = (
+            ANGLE_GRID - np.float32(rng.uniform(0, 2 * np.pi)) + np.float32(np.pi)
+        ) % np.float32(2 * np.pi) - np.float32(np.pi)
         size = np.float32(depth * rng.uniform(0.4, 1.0))
         outline = outline + size * np.exp(-np.square(away / np.float32(width)))
     return outline

@@ -84,7 +84,7 @@ def draw_white_cell(
 
     if cell.fine_granules > 0:
         add_fine_granules(dyes, cell.fine_granules, cytoplasm, um_per_px, rng)
-    add_granules(dyes, cell, look, (body, nucleus), um_per_px, rng)
+    add_granules(dyes, cell, look, (body, nucleus), um_per_px, rng=rng)
     if cell.vacuoles:
         lymphoblast = cell_type is CellType.LYMPHOBLAST
         zone = body * texture.inside(edge - np.float32(0.5 / um_per_px))
@@ -100,9 +100,7 @@ def _draw_smudge(cell: CellParameters, um_per_px: float, rng: np.random.Generato
     half = int(radius_px * 1.6) + 3
     side = 2 * half + 1
     distance, angle = texture.polar_grid(half)
-    outline = texture.contour(
-        rng, radius_px, elongation=abs(rng.normal(0.1, 0.14)), roughness=0.10
-    )
+    outline = texture.contour(rng, radius_px, elongation=abs(rng.normal(0.1, 0.14)), roughness=0.10)
     outline = outline * texture.bumps(rng, int(rng.integers(1, 4)), 0.3, 0.35)
     signed = outline[angle] - distance
     signed = signed + 0.7 / um_per_px * texture.noise(rng, side, side, 1.0 / um_per_px)
@@ -113,7 +111,9 @@ def _draw_smudge(cell: CellParameters, um_per_px: float, rng: np.random.Generato
     dyes = np.zeros((side, side, DYES), np.float32)
     thick = np.clip(1 + np.float32(cell.chromatin_contrast) * strands, 0.1, 2)
     # The core keeps more of the nucleus than the skirts.
-    core = 0.55 + 0.45 * texture.inside(outline[angle] * np.float32(0.6) - distance, radius_px * 0.6)
+    core = 0.55 + 0.45 * texture.inside(
+        outline[angle] * np.float32(0.6) - distance, radius_px * 0.6
+    )
     dyes[:, :, AZURE_VIOLET] = body * core * thick * np.float32(cell.chromatin_density)
     dyes[:, :, EOSIN] = body * np.float32(rng.uniform(0.12, 0.35))
     return WhiteCell(dyes, body, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
@@ -19,9 +20,12 @@ from edge_device.simulator import (
     slide_seed,
 )
 from edge_device.simulator.cell_types import MEAN_SHARES
-from edge_device.simulator.dataset import MANIFEST_FILE, TRUTH_FILE
+from edge_device.simulator.confounding import Sources, made_by_source
+from edge_device.simulator.dataset import MANIFEST_FILE, MASKS_FILE, SLIDES_FILE, TRUTH_FILE
+from edge_device.simulator.patients import draw_parameters, draw_patient
 from edge_device.simulator.slide import AZURE_VIOLET
-from edge_device.simulator.white_cells import draw_patient, draw_white_cell
+from edge_device.simulator.white_cell_looks import NEIGHBOURS, PARAMETER_NAMES
+from edge_device.simulator.white_cells import draw_white_cell
 from hemowire.cli import main
 
 
@@ -72,16 +76,56 @@ def test_boxes_hold_darker_pixels_than_the_rest_of_the_field() -> None:
             assert np.percentile(green[y0:y1, x0:x1], 10) < np.median(green)
 
 
+def test_masks_hold_what_the_truth_lists() -> None:
+    for kind in DiagnosisClass:
+        field = render_field(draw_slide(5), kind, 1)
+        masks, image = field.masks, field.image[:, :, 1].astype(float)
+        assert masks.white_cells.shape == masks.nuclei.shape == masks.red_cells.shape == (480, 640)
+        assert set(np.unique(masks.white_cells)) <= set(range(len(field.truth.cells) + 1))
+        for number, cell in enumerate(field.truth.cells, start=1):
+            x0, y0, x1, y1 = cell.box
+            outside = masks.white_cells == number
+            outside[y0:y1, x0:x1] = False
+            assert not outside.any()
+        assert not (masks.nuclei.astype(bool) & (masks.white_cells == 0)).any()
+        free = (masks.white_cells == 0) & (masks.red_cells == 0)
+        nuclei = masks.nuclei.astype(bool)
+        assert np.median(image[nuclei]) < np.median(image[masks.red_cells > 0])
+        assert np.median(image[masks.red_cells > 0]) < np.median(image[free])
+
+
+def test_white_cells_may_be_asked_for_by_type() -> None:
+    wanted = [CellType.EOSINOPHIL, CellType.BASOPHIL, CellType.MONOCYTE]
+    truth = render_field(draw_slide(4), "healthy", 0, cell_types=wanted).truth
+    assert [cell.cell_type for cell in truth.cells] == wanted
+
+
 @pytest.mark.parametrize("cell_type", list(CellType))
 @pytest.mark.parametrize("um_per_px", [0.1, 0.2, 0.5])
 def test_every_cell_type_is_drawn_at_every_scale(cell_type: CellType, um_per_px: float) -> None:
     rng = np.random.default_rng(1)
-    patient = draw_patient(DiagnosisClass.AML, rng)
-    cell = draw_white_cell(cell_type, patient, um_per_px, rng)
+    parameters = draw_parameters(cell_type, draw_patient(DiagnosisClass.AML, rng), rng)
+    cell = draw_white_cell(cell_type, parameters, um_per_px, rng, auer_rod=True)
     area_um2 = float((cell.dyes[:, :, AZURE_VIOLET] > 0.3).sum()) * um_per_px**2
     assert 10 < area_um2 < 400
     assert np.isfinite(cell.dyes).all()
     assert float(cell.dyes.min()) >= -0.01
+    drawn_um = 2 * np.sqrt(float(cell.body.sum()) / np.pi) * um_per_px
+    assert drawn_um == pytest.approx(parameters.diameter_um, rel=0.25)
+
+
+def test_red_cells_are_seven_micrometres_wide() -> None:
+    """Measured on single cells of the mask, not on the numbers they were drawn from."""
+    widths: list[float] = []
+    for seed in range(6):
+        red = render_field(draw_slide(seed), "healthy", 0, background_only=True).masks.red_cells
+        _, _, boxes, _ = cv2.connectedComponentsWithStats(red)
+        for x, y, width, height, area in boxes[1:]:
+            inside = x > 0 and y > 0 and x + width < 640 and y + height < 480
+            if inside and max(width, height) < 1.15 * min(width, height) and area > 400:
+                widths.append(0.2 * (width + height) / 2)
+    assert len(widths) > 30
+    assert np.median(widths) == pytest.approx(7.2, abs=0.5)
 
 
 def test_scale_changes_pixels_and_keeps_micrometres() -> None:
@@ -125,35 +169,79 @@ def test_simulate_writes_images_manifest_and_truth(tmp_path: Path) -> None:
         assert (out / row["path"]).is_file()
         assert row["path"] == truth["path"]
         assert int(row["white_cells"]) == len(truth["cells"])
+        assert set(truth["cells"][0]["parameters"]) == set(PARAMETER_NAMES)
+    slides = [json.loads(line) for line in (out / SLIDES_FILE).read_text().splitlines()]
+    assert {slide["slide_id"] for slide in slides} == {row["group"] for row in rows}
+    with ZipFile(out / MASKS_FILE) as archive:
+        assert set(archive.namelist()) == {row["path"].replace(".jpg", ".png") for row in rows}
+        packed = np.frombuffer(archive.read(archive.namelist()[0]), np.uint8)
+        masks = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    assert masks is not None and masks.shape == (120, 160, 3)
+    assert masks[:, :, 2].max() == int(rows[0]["white_cells"])
 
 
 def test_simulate_lists_all_wrong_options_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "set"
-    wrong = ["--class", "flu", "--fields", "0", "--white-cells", "many"]
+    wrong = ["--class", "flu", "--fields", "0", "--white-cells", "many", "--sources", "mixed"]
     assert main(["simulate", *wrong, "--out", str(out)]) == 2
     errors = capsys.readouterr().err
     assert "flu" in errors
     assert "--fields 0" in errors
     assert "many" in errors
+    assert "mixed" in errors
     assert not out.exists()
 
 
-def test_no_single_parameter_tells_lymphoblasts_from_myeloblasts() -> None:
-    """The two acute classes must be told apart by looking, not by one number."""
-    found: dict[CellType, list[tuple[float, ...]]] = {}
-    for cell_type, kind in (
-        (CellType.LYMPHOBLAST, DiagnosisClass.ALL),
-        (CellType.MYELOBLAST, DiagnosisClass.AML),
-    ):
-        for seed in range(150):
-            rng = np.random.default_rng(seed)
-            cell = draw_white_cell(cell_type, draw_patient(kind, rng), 0.5, rng)
-            numbers = (cell.diameter_um, cell.nucleus_share, cell.nucleoli, cell.chromatin_contrast)
-            found.setdefault(cell_type, []).append(tuple(map(float, numbers)))
-    first, second = (np.array(found[kind]) for kind in found)
-    for number in range(first.shape[1]):
-        gap = first[:, number][:, None] - second[:, number][None, :]
+def parameters_of(cell_type: CellType, count: int = 300) -> np.ndarray:
+    kinds = {CellType.LYMPHOBLAST: DiagnosisClass.ALL, CellType.MYELOBLAST: DiagnosisClass.AML}
+    kind = kinds.get(cell_type, DiagnosisClass.CML)
+    found = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        cell = draw_parameters(cell_type, draw_patient(kind, rng), rng)
+        found.append([getattr(cell, name) for name in PARAMETER_NAMES])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("first", "second"), NEIGHBOURS)
+def test_no_single_parameter_tells_neighbouring_cell_types_apart(
+    first: CellType, second: CellType
+) -> None:
+    """They must be told apart by looking, not by one number."""
+    a, b = parameters_of(first), parameters_of(second)
+    for number, name in enumerate(PARAMETER_NAMES):
+        gap = a[:, number][:, None] - b[:, number][None, :]
         larger = float((gap > 0).mean() + 0.5 * (gap == 0).mean())
-        assert max(larger, 1 - larger) < 0.9
+        assert max(larger, 1 - larger) < 0.9, name
+
+
+def test_blasts_keep_their_sizes_and_myeloblasts_their_nucleoli() -> None:
+    sizes = {
+        kind: parameters_of(kind)[:, PARAMETER_NAMES.index("diameter_um")] for kind in CellType
+    }
+    assert sizes[CellType.LYMPHOBLAST].min() >= 9 and sizes[CellType.LYMPHOBLAST].max() <= 20
+    assert sizes[CellType.MYELOBLAST].min() >= 11 and sizes[CellType.MYELOBLAST].max() <= 20
+    assert sizes[CellType.SMALL_LYMPHOCYTE].min() >= 7
+    assert sizes[CellType.PROMYELOCYTE].max() <= 24
+    nucleoli = parameters_of(CellType.MYELOBLAST)[:, PARAMETER_NAMES.index("nucleoli")]
+    assert nucleoli.min() >= 1
+    assert nucleoli.max() <= 5
+    # L2 varies more in size than L1: so do lymphoblasts more than myeloblasts, for their size.
+    spread = {kind: values.std() / values.mean() for kind, values in sizes.items()}
+    assert spread[CellType.LYMPHOBLAST] > spread[CellType.MYELOBLAST]
+
+
+def test_the_slide_is_drawn_without_the_class() -> None:
+    """Tied sources break this on purpose, and say so; nothing else can."""
+    slides = {kind: draw_slide(11) for kind in DiagnosisClass}
+    assert all(
+        made_by_source(slide, kind, Sources.INDEPENDENT) is slide for kind, slide in slides.items()
+    )
+    tied = {kind: made_by_source(slides[kind], kind, Sources.TIED) for kind in slides}
+    assert len({slide.background_rgb for slide in tied.values()}) == len(DiagnosisClass)
+    again = made_by_source(draw_slide(12), DiagnosisClass.AML, Sources.TIED)
+    assert again.background_rgb == tied[DiagnosisClass.AML].background_rgb
+    swapped = made_by_source(slides[DiagnosisClass.ALL], DiagnosisClass.ALL, Sources.SWAPPED)
+    assert swapped.background_rgb == tied[DiagnosisClass.AML].background_rgb
