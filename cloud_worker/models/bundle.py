@@ -31,6 +31,8 @@ BUNDLES_VARIABLE = "HEMOWIRE_BUNDLES"
 """Folders that hold bundles, separated as in PATH; a bundle's own folder may be named too."""
 USER_FOLDER = Path("~/.local/share/hemowire/bundles")
 PACKAGED = Path(__file__).resolve().parent.parent / "bundles"
+DEFAULT = "synthetic5-densenet121"
+"""Of several packaged bundles the one that is meant where none is named."""
 
 
 class NoSuchBundleError(LookupError):
@@ -111,7 +113,8 @@ def _bundles_in(root: Path) -> Iterator[Path]:
     if (root / CARD_FILE).is_file():
         yield root
     elif root.is_dir():
-        yield from sorted(f for f in root.iterdir() if (f / CARD_FILE).is_file())
+        found = (f for f in root.iterdir() if (f / CARD_FILE).is_file())
+        yield from sorted(found, key=lambda folder: (folder.name != DEFAULT, folder.name))
 
 
 def _names() -> str:
