@@ -130,7 +130,7 @@ class _Maker:
         facts = self._facts
         said = f"The AI said: {facts.ai_words}."
         signed = facts.signature
-        if signed is not None:
+        if signed is not None and signed.finding is not None:
             said = f"Signed result: {signed.words}. {said}"
         synthetic = " The model is synthetic-trained." if facts.training_data == "synthetic" else ""
         return f"{facts.state_words} {said}{synthetic} {RESEARCH_USE_ONLY}"

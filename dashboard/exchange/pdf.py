@@ -28,7 +28,7 @@ _LEFT, _RIGHT = 18 * mm, _WIDTH - 18 * mm
 _MIDDLE = _LEFT + 92 * mm
 #: Longest edge of a picture on the page: 300 dots an inch of the largest.
 _PICTURE_PX: Final = 1060
-_MOST_PICTURES, _MOST_SIGNATURES, _MOST_CARD_LINES = 5, 4, 9
+_MOST_PICTURES, _MOST_SIGNATURES, _MOST_CARD_LINES = 5, 4, 12
 
 
 def case_pdf(facts: ReportFacts, card: ModelView) -> bytes:
@@ -92,8 +92,9 @@ class _Page:
         facts = self._facts
         signed = facts.signature
         if signed is not None:
-            self._write(f"Signed result: {signed.words}", size=15, bold=True)
-            self._write(f"The AI said: {facts.ai_words}.", size=10)
+            title = "Withdrawn" if signed.finding is None else f"Signed result: {signed.words}"
+            self._write(title, size=15, bold=True)
+            self._write(f"The AI said: {facts.ai_words}.{_synthetic(facts)}", size=10)
         else:
             self._write(f"AI draft: {facts.ai_words}", size=15, bold=True)
             if facts.ai_text:
@@ -114,7 +115,7 @@ class _Page:
         if others:
             wide = (_RIGHT - _LEFT - 9 * mm) / 4
             ends = [
-                self._picture(one, _LEFT + n * (wide + 3 * mm), self._y, wide, 30 * mm, size=5)
+                self._picture(one, _LEFT + n * (wide + 3 * mm), self._y, wide, 30 * mm, size=6)
                 for n, one in enumerate(others)
             ]
             self._y = min(ends) - 2 * mm
@@ -146,7 +147,8 @@ class _Page:
         self._write("Model", size=11, bold=True)
         kind = f", {card.architecture}" if card.architecture else ""
         self._write(f"{facts.model}{kind}. Trained on {facts.training_data or 'unknown'} images.")
-        lines = [f"Limit: {limit}" for limit in card.limits_of_use]
+        limits = [limit for limit in card.limits_of_use if limit != RESEARCH_USE_ONLY]
+        lines = [f"Limit: {limit}" for limit in limits]
         lines += [f"{figure.name}: {figure.words}" for figure in card.figures]
         if not card.is_known:
             lines = ["Its card is not on this machine."]
@@ -226,6 +228,10 @@ class _Page:
         self._canvas.setStrokeColor(_LINE)
         self._canvas.line(_LEFT, self._y, _RIGHT, self._y)
         self._y -= 3 * mm
+
+
+def _synthetic(facts: ReportFacts) -> str:
+    return " Synthetic-trained." if facts.training_data == "synthetic" else ""
 
 
 def _small(data: bytes) -> bytes | None:

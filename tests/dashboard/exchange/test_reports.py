@@ -7,7 +7,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,7 @@ def test_a_report_goes_from_partial_to_final_to_amended_to_entered_in_error(
     assert report["status"] == "entered-in-error"
     assert "WITHDRAWN" in report["conclusion"]
     assert "conclusionCode" not in report
+    assert "Withdrawn" in pdf_words(case_pdf(facts_of(lab), CARD))
     ids = [resources(one, "DiagnosticReport")[0]["id"] for one in (draft, final, withdrawn)]
     assert len(set(ids)) == 1
     assert len(resources(withdrawn, "Provenance")) == 1 + 3
@@ -240,6 +244,37 @@ def test_our_own_checks_refuse(lab: Lab, kind: str, changes: dict[str, Any], wor
         check_bundle(spoil(bundle, kind, **changes), FhirVersion.R5)
 
 
+VALIDATE = """
+const { Fhir } = require(process.argv[1] + "/node_modules/fhir/fhir");
+const found = new Fhir().validate(JSON.parse(require("fs").readFileSync(0, "utf8")),
+                                  { errorOnUnexpected: true });
+const errors = found.messages.filter((one) => ["error", "fatal"].includes(one.severity));
+console.log(JSON.stringify(errors));
+"""
+
+
+def test_somebody_else_s_validator_finds_no_error_in_r4b_and_finds_a_wrong_state(lab: Lab) -> None:
+    folder, node = os.environ.get("HEMOWIRE_FHIR_VALIDATOR"), shutil.which("node")
+    if folder is None or node is None:
+        pytest.skip("needs node and HEMOWIRE_FHIR_VALIDATOR: where `npm install fhir` was run")
+
+    def errors(bundle: str) -> list[dict[str, str]]:
+        done = subprocess.run(
+            [node, "-e", VALIDATE, folder], input=bundle, capture_output=True, check=True, text=True
+        )
+        found: list[dict[str, str]] = json.loads(done.stdout)
+        return found
+
+    file(lab, 1, 2)
+    assert errors(fhir_json(facts_of(lab), CARD, FhirVersion.R4B)) == []
+    answer(lab, None)
+    answer(lab, Finding.ALL, by=BERT)
+    assert errors(fhir_json(facts_of(lab), CARD, FhirVersion.R4B)) == []
+    bundle = fhir_bundle(facts_of(lab), CARD, FhirVersion.R4B)
+    (error,) = errors(json.dumps(spoil(bundle, "Observation", status="zzz")))
+    assert error["location"] == "Observation.status"
+
+
 def test_no_form_holds_a_comment_or_a_word_that_must_not_be_shown(lab: Lab) -> None:
     file(lab, 1)
     for finding in (None, Finding.NO_LEUKEMIA_PATTERN):
@@ -338,6 +373,20 @@ def test_the_command_writes_a_report_and_the_audit_book_says_so(
     engine.dispose()
     assert entry.subject == "lab.C7F3K2"
     assert json.loads(entry.detail) == {"format": form, "status": "draft", "fields": 1}
+
+
+def test_an_answer_whose_undo_has_passed_is_exported_as_signed(lab: Lab, config: str) -> None:
+    file(lab, 1)
+    desk = lab.desk()
+    version = desk.case("lab.C7F3K2", ANNA).summary.version
+    desk.sign("lab.C7F3K2", Opinion(Finding.CML), by=ANNA, expected_version=version)
+    assert facts_of(lab).status == "draft"
+    desk.close()
+    out = lab.folder / "report.csv"
+    command = ["export", "--case", "lab.C7F3K2", "--format", "csv", "--out", str(out)]
+    assert main([*command, "--config", config]) == 0
+    (line,) = csv.DictReader(io.StringIO(out.read_text()))
+    assert (line["state"], line["signed_by"]) == ("final", "anna")
 
 
 @pytest.mark.parametrize("case", ["lab.NOPE", "NOPE", "../../etc/passwd", "' OR 1=1 --", "unfiled"])
