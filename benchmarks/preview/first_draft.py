@@ -18,14 +18,15 @@ from typing import Final
 from benchmarks.links import LinkProfile, open_link
 from benchmarks.links.link import Link
 from benchmarks.load.house import SITE, House
+from benchmarks.load.listening import Listener
 from benchmarks.load.pictures import Picture, make_pictures
 from benchmarks.load.scenario import ImageSettings
-from broker_config.local import HEMATOLOGIST, WORKER, LocalBroker, edge_username
+from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker, edge_username
 from service_runtime.boot import monotonic_s
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Message, Subscription
 from service_runtime.session_roles import observer_session
-from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, Status, parse_json
+from wire_protocol.json_messages import Diagnosis, DiagnosisStatus, parse_json
 from wire_protocol.topics import Kind, Topics
 
 DEVICE: Final = "scope-1"
@@ -51,27 +52,21 @@ class Timed:
 
 
 class _Reader:
-    """Hears diagnoses and who is online."""
+    """Hears diagnoses."""
 
     def __init__(self, session: MqttSession, topics: Topics) -> None:
         self._session = session
         self._topics = topics
         self._news = asyncio.Event()
-        self.online: set[str] = set()
         self.heard: list[tuple[float, Diagnosis]] = []
 
     async def run(self) -> None:
-        kinds = (Kind.DIAGNOSIS, Kind.DEVICE_STATUS, Kind.WORKER_STATUS)
+        every = Subscription(self._topics.every(Kind.DIAGNOSIS))
         async for event in self._session.events():
             if isinstance(event, Connected):
-                await self._session.subscribe([Subscription(self._topics.every(k)) for k in kinds])
+                await self._session.subscribe([every])
             elif isinstance(event, Message):
-                parsed = self._topics.parse(event.topic)
-                if parsed is not None and parsed.kind is Kind.DIAGNOSIS:
-                    self.heard.append((monotonic_s(), parse_json(Diagnosis, event.payload)))
-                elif parsed is not None:
-                    status = parse_json(Status, event.payload)
-                    self.online.add(status.program)
+                self.heard.append((monotonic_s(), parse_json(Diagnosis, event.payload)))
             self._news.set()
 
     async def next(self, after: int, status: DiagnosisStatus, within_s: float) -> float | None:
@@ -86,14 +81,6 @@ class _Reader:
                     await self._news.wait()
         except TimeoutError:
             return None
-
-    async def until_online(self, program: str, house: House) -> None:
-        end_s = monotonic_s() + _START_S
-        while program not in self.online:
-            house.check()
-            if monotonic_s() > end_s:
-                raise TimeoutError(f"{program} is not online after {_START_S:.0f} s")
-            await asyncio.sleep(0.2)
 
 
 async def measure(case: Case, *, previews: bool) -> list[Timed]:
@@ -156,21 +143,30 @@ async def _site(case: Case, folder: Path, *, previews: bool) -> AsyncIterator[tu
     house = House(folder, broker)
     session = MqttSession(broker.settings(HEMATOLOGIST), observer_session("reader"))
     reader = _Reader(session, Topics(broker.root))
+    listener = Listener(broker.settings(ENGINEER))
     with ExitStack() as stack:
         stack.enter_context(broker)
         link = stack.enter_context(open_link(case.profile, "127.0.0.1", broker.port))
         stack.callback(house.stop, "edge", "worker")
         async with asyncio.TaskGroup() as tasks:
-            jobs = [tasks.create_task(session.run()), tasks.create_task(reader.run())]
+            jobs = [tasks.create_task(job) for job in (session.run(), reader.run(), listener.run())]
             try:
                 _start(house, link, cameras, previews=previews)
-                await reader.until_online("worker", house)
-                await reader.until_online("edge", house)
+                for program in ("worker", "edge"):
+                    await _online(house, listener, program)
                 yield reader, cameras
             finally:
                 await session.close()
                 for job in jobs:
                     job.cancel()
+
+
+async def _online(house: House, listener: Listener, program: str) -> None:
+    end_s = monotonic_s() + _START_S
+    while not await listener.until(lambda: bool(listener.online(program)), 0.5):
+        house.check()
+        if monotonic_s() > end_s:
+            raise TimeoutError(f"{program} is not online after {_START_S:.0f} s")
 
 
 def _start(house: House, link: Link, cameras: Path, *, previews: bool) -> None:
