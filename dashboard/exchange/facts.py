@@ -64,6 +64,8 @@ class ReportPicture:
     #: The archived bytes; None where they cannot be had, and then why.
     data: bytes | None
     missing: str = ""
+    #: It came after the signature: whoever signed had not seen it.
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def read_facts(
         fields=len(pictures) - new,
         new_fields=new,
         signatures=tuple(_signed(one) for one in review.signatures),
-        pictures=tuple(_picture(field, archive) for field in pictures),
+        pictures=tuple(_picture(field, archive, rests_on) for field in pictures),
     )
 
 
@@ -224,7 +226,7 @@ def _model(row: Row[Any], leading: CaseField, bundle: str) -> str:
     return f"{bundle}/{leading.engine}" if same else bundle or row.bundle
 
 
-def _picture(field: CaseField, archive: BlobArchive) -> ReportPicture:
+def _picture(field: CaseField, archive: BlobArchive, rests_on: set[str] | None) -> ReportPicture:
     data, missing = None, ""
     if not field.has_blob:
         missing = "the picture never left the microscope"
@@ -246,4 +248,5 @@ def _picture(field: CaseField, archive: BlobArchive) -> ReportPicture:
         urgency=field.result.urgency,
         data=data,
         missing=missing,
+        is_new=rests_on is not None and field.result.image_id not in rests_on,
     )

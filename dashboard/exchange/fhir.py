@@ -9,11 +9,8 @@ no subject, no comment.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import uuid
-from typing import Any, Final
+from typing import Final
 
 from dashboard.exchange.codes import (
     ABSENT,
@@ -26,22 +23,26 @@ from dashboard.exchange.codes import (
     REVIEW,
     SECTION,
     SMEAR_FINDING,
-    SNOMED,
-    SNOMED_OF,
     UCUM,
     FhirVersion,
     coding,
 )
-from dashboard.exchange.facts import ReportFacts, ReportPicture, ReportSignature
+from dashboard.exchange.facts import ReportFacts, ReportSignature
 from dashboard.exchange.fhir_checks import check_bundle
+from dashboard.exchange.fhir_parts import (
+    IDS,
+    Resource,
+    concept,
+    device,
+    document,
+    narrative,
+    person,
+    reference,
+)
 from dashboard.page.models import ModelView
-from dashboard.review.findings import FINDING_WORDS
-from wire_protocol.case_messages import Finding
 from wire_protocol.json_messages import DiagnosisStatus
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word
 
-Resource = dict[str, Any]
-_IDS: Final = "urn:hemowire:"
 _LABEL: Final = {"security": [coding(OBSERVATION_VALUE, "AIAST")]}
 
 
@@ -66,7 +67,7 @@ def fhir_bundle(facts: ReportFacts, card: ModelView, version: FhirVersion) -> Re
         "resourceType": "Bundle",
         "type": "collection",
         "meta": _LABEL,
-        "identifier": {"system": f"{_IDS}report", "value": facts.report_id},
+        "identifier": {"system": f"{IDS}report", "value": facts.report_id},
         "timestamp": facts.made_at,
         "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
     }
@@ -84,16 +85,21 @@ class _Maker:
         """The report first."""
         facts = self._facts
         observations = [self._ai_finding()]
-        person = self._person_finding()
-        if person is not None:
-            observations.insert(0, person)
+        signed = self._person_finding()
+        if signed is not None:
+            observations.insert(0, signed)
         if facts.white_cells is not None:
             observations.append(self._white_cells(facts.white_cells))
-        documents = [self._document(picture) for picture in facts.pictures]
+        documents = [
+            self._resource("DocumentReference", f"image {picture.image_id}", label=False)
+            | document(picture)
+            for picture in facts.pictures
+        ]
         return [
             self._report([one["id"] for one in observations]),
             *observations,
-            self._device(),
+            self._resource("Device", "model", label=True)
+            | device(facts, self._card, is_r5=self._is_r5),
             self._provenance_of_model(),
             *(self._provenance(signature) for signature in facts.signatures),
             *documents,
@@ -103,23 +109,23 @@ class _Maker:
         facts = self._facts
         conclusion = self._conclusion()
         report = self._resource("DiagnosticReport", "report", label=True) | {
-            "text": _narrative(conclusion),
+            "text": narrative(conclusion),
             "identifier": [
-                {"system": f"{_IDS}report", "value": facts.report_id},
-                {"system": f"{_IDS}case", "value": facts.key.text},
+                {"system": f"{IDS}report", "value": facts.report_id},
+                {"system": f"{IDS}case", "value": facts.key.text},
             ],
             "status": REPORT_STATUS[facts.status],
             "category": [{"coding": [coding(SECTION, "HM")]}],
             "code": {"coding": [coding(LOINC, SMEAR_FINDING)], "text": "Blood smear"},
             "effectiveDateTime": facts.first_captured_at,
             "issued": facts.signature.at if facts.signature else facts.made_at,
-            "result": [_reference(one) for one in observations],
+            "result": [reference(one) for one in observations],
             "conclusion": conclusion,
         }
         if facts.signature is not None:
-            report["resultsInterpreter"] = [_person(facts.signature.by)]
+            report["resultsInterpreter"] = [person(facts.signature.by)]
             if facts.is_signed and facts.signature.finding is not None:
-                report["conclusionCode"] = [_concept(facts.signature.finding)]
+                report["conclusionCode"] = [concept(facts.signature.finding)]
         if self._is_r5 and facts.pictures:  # R4B's media are resources of a kind of their own
             report["media"] = [
                 {"link": self._link(f"image {one.image_id}")} for one in facts.pictures
@@ -147,13 +153,13 @@ class _Maker:
         }
         finding = facts.ai_finding
         if finding is not None:
-            observation["valueCodeableConcept"] = _concept(finding, facts.ai_words)
+            observation["valueCodeableConcept"] = concept(finding, facts.ai_words)
         else:
             observation["dataAbsentReason"] = {
                 "coding": [coding(ABSENT, "unknown")],
                 "text": facts.ai_words,
             }
-        if facts.pictures:
+        if self._images():
             observation["derivedFrom"] = self._images()
         if facts.probabilities:
             observation["component"] = [
@@ -190,11 +196,11 @@ class _Maker:
             "code": {"coding": [coding(LOINC, REVIEW)], "text": "Finding of the person who signed"},
             "effectiveDateTime": facts.first_captured_at,
             "issued": last.at,
-            "performer": [_person(last.by)],
-            "valueCodeableConcept": _concept(last.finding, last.words),
+            "performer": [person(last.by)],
+            "valueCodeableConcept": concept(last.finding, last.words),
             "note": [{"text": f"The reader {seen} seen the AI's answer. {RESEARCH_USE_ONLY}"}],
         }
-        if facts.pictures:
+        if self._images():
             observation["derivedFrom"] = self._images()
         return observation
 
@@ -208,23 +214,6 @@ class _Maker:
             "device": self._link("model"),
         }
 
-    def _device(self) -> Resource:
-        facts, card = self._facts, self._card
-        name, _, version = facts.model.partition("@")
-        called = {"type": "user-friendly-name"} | (
-            {"value": name, "display": True} if self._is_r5 else {"name": name}
-        )
-        notes = [f"Trained on {facts.training_data or 'unknown'} images."]
-        notes += [f"Limit of use: {limit}" for limit in card.limits_of_use]
-        notes += [f"{figure.name}: {figure.words}" for figure in card.figures]
-        return self._resource("Device", "model", label=True) | {
-            "identifier": [{"system": f"{_IDS}model", "value": facts.model}],
-            "status": "active",
-            ("name" if self._is_r5 else "deviceName"): [called],
-            "version": [{"value": version or facts.model}],
-            "note": [{"text": text} for text in (*notes, RESEARCH_USE_ONLY)],
-        }
-
     def _provenance_of_model(self) -> Resource:
         cells = ["white cells"] if self._facts.white_cells is not None else []
         provenance = self._resource("Provenance", "provenance of model", label=True) | {
@@ -234,7 +223,7 @@ class _Maker:
                 {"type": {"coding": [coding(AGENT, "assembler")]}, "who": self._link("model")}
             ],
         }
-        if self._facts.pictures:
+        if self._images():
             provenance["entity"] = [{"role": "source", "what": one} for one in self._images()]
         return provenance
 
@@ -246,80 +235,21 @@ class _Maker:
             "target": [self._link(name) for name in names],
             "recorded": signature.at,
             "activity": {"text": f"{signature.status.value}: {signature.words}"},
-            "agent": [{"type": {"coding": [coding(AGENT, part)]}, "who": _person(signature.by)}],
-        }
-
-    def _document(self, picture: ReportPicture) -> Resource:
-        attachment: Resource = {
-            "title": f"Field {picture.image_id}",
-            "creation": picture.captured_at,
-        }
-        if picture.data is not None:
-            # FHIR's hash is SHA-1 by definition; the record's sha256 is an identifier.
-            sha1 = hashlib.sha1(picture.data, usedforsecurity=False).digest()
-            attachment |= {
-                "contentType": _content_type(picture.data),
-                "size": len(picture.data),
-                "hash": base64.b64encode(sha1).decode(),
-            }
-        else:
-            attachment["title"] += f" ({picture.missing})"
-        return self._resource("DocumentReference", f"image {picture.image_id}", label=False) | {
-            "identifier": [
-                {"system": f"{_IDS}image", "value": picture.image_id},
-                {"system": f"{_IDS}sha256", "value": picture.sha256},
-            ],
-            "status": "current",
-            "date": picture.captured_at,
-            "description": f"Microscope field, as captured by {picture.device}",
-            "content": [{"attachment": attachment}],
+            "agent": [{"type": {"coding": [coding(AGENT, part)]}, "who": person(signature.by)}],
         }
 
     def _images(self) -> list[Resource]:
-        return [self._link(f"image {one.image_id}") for one in self._facts.pictures]
+        """The fields that the result rests on."""
+        return [
+            self._link(f"image {one.image_id}") for one in self._facts.pictures if not one.is_new
+        ]
 
     def _resource(self, kind: str, name: str, *, label: bool) -> Resource:
         made: Resource = {"resourceType": kind, "id": self._id(name)}
         return made | ({"meta": _LABEL} if label else {})
 
     def _link(self, name: str) -> Resource:
-        return _reference(self._id(name))
+        return reference(self._id(name))
 
     def _id(self, name: str) -> str:
         return str(uuid.uuid5(uuid.UUID(self._facts.report_id), name))
-
-
-def _reference(resource_id: str) -> Resource:
-    return {"reference": f"urn:uuid:{resource_id}"}
-
-
-def _person(account: str) -> Resource:
-    """Who signs is an account of the laboratory's page, no resource of its own."""
-    return {
-        "type": "Practitioner",
-        "identifier": {"system": f"{_IDS}account", "value": account},
-        "display": account,
-    }
-
-
-def _concept(finding: Finding, words: str = "") -> Resource:
-    concept: Resource = {"text": words or FINDING_WORDS[finding]}
-    code = SNOMED_OF.get(finding)
-    return concept | ({"coding": [coding(SNOMED, code)]} if code else {})
-
-
-def _narrative(text: str) -> Resource:
-    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{html.escape(text, quote=False)}</p></div>'
-    return {"status": "generated", "div": div}
-
-
-def _content_type(data: bytes) -> str:
-    for start, kind in (
-        (b"\xff\xd8", "jpeg"),
-        (b"\x89PNG", "png"),
-        (b"II", "tiff"),
-        (b"MM", "tiff"),
-    ):
-        if data.startswith(start):
-            return f"image/{kind}"
-    return "image/webp" if data[8:12] == b"WEBP" else "application/octet-stream"

@@ -294,6 +294,9 @@ def test_fields_that_came_after_the_signature_change_nothing_that_was_signed(lab
     file(lab, 2, p_all=0.998, p_aml=0.001)
     facts = facts_of(lab)
     assert (facts.fields, facts.new_fields, facts.probabilities) == (1, 1, None)
+    bundle = fhir_bundle(facts, CARD, FhirVersion.R5)
+    assert len(resources(bundle, "DocumentReference")) == 2
+    assert [len(one["derivedFrom"]) for one in resources(bundle, "Observation")] == [1, 1]
     assert "1 of its fields came after the signature" in fhir_json(facts, CARD, FhirVersion.R5)
     assert "came after the signature" in pdf_words(case_pdf(facts, CARD))
 
