@@ -133,9 +133,8 @@ class ReportFacts:
         if signed.finding is None:
             return f"WITHDRAWN: entered in error by {signed.by} at {signed.at}."
         word = "Amended" if self.status is DiagnosisStatus.AMENDED else "Final"
-        more = ""
-        if self.new_fields:
-            more = f" {self.new_fields} of its fields came after the signature."
+        new = self.new_fields
+        more = f" {new} of its fields came after the signature." if new else ""
         return f"{word}: signed by {signed.by} at {signed.at}.{more}"
 
 

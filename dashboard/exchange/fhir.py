@@ -184,12 +184,10 @@ class _Maker:
     def _person_finding(self) -> Resource | None:
         """What the last person who named a finding said; withdrawn ones stay to be read."""
         facts = self._facts
-        named = [one for one in facts.signatures if one.finding is not None]
-        if not named or named[-1].finding is None:
+        last = next((one for one in facts.signatures[::-1] if one.finding is not None), None)
+        if last is None or last.finding is None:
             return None
-        last = named[-1]
         seen = "had" if last.ai_seen else "had not"
-        assert last.finding is not None
         observation = self._resource("Observation", "review", label=False) | {
             "status": OBSERVATION_STATUS[facts.status],
             "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
