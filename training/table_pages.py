@@ -185,13 +185,13 @@ def _reduced_words() -> str:
 
 
 def _index(done: int, of: int, *, small: bool) -> str:
-    words = "--reduced " if small else ""
+    command = 'make tables ARGS="--reduced"' if small else "make tables"
     lines = [
         "# The papers' classifiers, run by one command",
         "",
         *([_reduced_words(), ""] if small else []),
-        f"`python -m training.tables {words}` (`make tables`) trains all experiments one after another "
-        f"and writes these pages; {done} of {of} are done. It goes on where it was stopped.",
+        f"`{command}` trains all experiments one after another and writes these pages; {done} of {of} "
+        f"are done. It goes on where it was stopped.",
         "",
         "Four ways to split the same images: *the paper's own* (Bibi: augment, then split by image; the "
         "others: split by image), *by image* with the scale bar hidden, *by group* (no field on both sides) "
