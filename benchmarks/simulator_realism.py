@@ -149,7 +149,7 @@ def main() -> None:
     """Render, train, test, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--slides", type=int, default=900)
+    parser.add_argument("--slides", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--markdown", type=Path)
