@@ -10,6 +10,8 @@ from dashboard.exchange.codes import FhirVersion
 from dashboard.exchange.fhir import fhir_bundle, fhir_json
 from dashboard.exchange.pdf import case_pdf
 from dashboard.exchange.table import case_csv
+from dashboard.reports import report_of_diagnosis
+from dashboard.store import Filed, RecordsStore
 from tests.dashboard.exchange.report_cases import (
     BOTH,
     CARD,
@@ -19,6 +21,7 @@ from tests.dashboard.exchange.report_cases import (
     pdf_words,
     resources,
 )
+from tests.dashboard.reports_for_tests import AT, digest, refusal
 from tests.dashboard.review.desk_for_tests import BERT, Lab
 from wire_protocol.archive_layout import blob_key
 from wire_protocol.case_messages import Finding
@@ -91,3 +94,27 @@ def test_a_table_has_a_line_for_each_signature_and_the_last_counts(lab: Lab) -> 
     assert (last["state"], last["finding"], last["snomed_ct"]) == ("amended", "cll", "92814006")
     assert float(last["p_aml"]) > 0.9
     assert "Superseded" in first["words"]
+
+
+def test_a_case_of_which_only_a_preview_has_come_is_partial_and_says_so(lab: Lab) -> None:
+    lab.file(7, status="preview", image_sha256=digest(907))
+    facts = facts_of(lab)
+    assert (facts.status, facts.fields, facts.pictures) == ("preview", 0, ())
+    assert "Only a small preview has come" in pdf_words(case_pdf(facts, CARD))
+    assert "PREVIEW" in facts.ai_text
+    for version in BOTH:
+        assert '"status": "partial"' in fhir_json(facts, CARD, version)
+
+
+def test_a_case_of_refused_pictures_alone_says_that_it_cannot_be_said(lab: Lab) -> None:
+    store = RecordsStore(lab.url, AT)
+    store.commit([Filed(report_of_diagnosis(refusal(1), "lab", "scope-1"), True)], AT)
+    store.close()
+    facts = facts_of(lab)
+    assert facts.ai_words == "cannot say (decode)"
+    assert facts.probabilities is None
+    words = pdf_words(case_pdf(facts, CARD))
+    assert "None: the model cannot say." in words
+    assert "No picture: the archive does not hold this picture." in words
+    for version in BOTH:
+        assert "cannot say (decode)" in fhir_json(facts, CARD, version)
