@@ -49,16 +49,36 @@ def export_case(settings: DashboardSettings, case: str, form: str, out: Path) ->
             settle_all(connection, time.time_ns() // 1_000_000)
         with engine.begin() as connection:
             facts = read_facts(connection, key, archive, wall_time())
-            data = _made(facts, form, settings.bundles)
+            files = _files(facts, form, settings.bundles, out)
             who = at_terminal(getpass.getuser())
             detail = {"format": form, "status": facts.status.value, "fields": facts.fields}
             book.write(connection, who, "export", key.text, facts.made_at, detail=detail)
     finally:
         engine.dispose()
         archive.close()
-    with out.open("xb") as file:
-        file.write(data)
+    if form == "dicom":
+        out.mkdir()
+    for path, data in files.items():
+        with path.open("xb") as file:
+            file.write(data)
     return facts
+
+
+def _files(
+    facts: ReportFacts, form: str, bundles: tuple[Path, ...], out: Path
+) -> dict[Path, bytes]:
+    """One file, or with DICOM a folder of one for each picture that there is."""
+    if form != "dicom":
+        return {out: _made(facts, form, bundles)}
+    from dashboard.exchange.dicom import NoDicomError, field_dicom
+
+    there = [picture for picture in facts.pictures if not picture.missing]
+    if not there:
+        raise CaseExportError(f"case {facts.key.text}: it has no picture that can be had")
+    try:
+        return {out / f"{one.image_id}.dcm": field_dicom(facts, one) for one in there}
+    except NoDicomError as error:
+        raise CaseExportError(str(error)) from error
 
 
 def _made(facts: ReportFacts, form: str, bundles: tuple[Path, ...]) -> bytes:

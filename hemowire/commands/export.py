@@ -36,11 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("fhir-r5", "fhir-r4b", "pdf", "csv"),
-        help="--case: the form of the report; of an unsigned case it is preliminary and says so",
+        choices=("fhir-r5", "fhir-r4b", "pdf", "csv", "dicom"),
+        help="--case: the form of the report, preliminary where nobody signed; dicom: pictures alone",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="--reviews: a new folder; --case: a new file"
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="--reviews: a new folder; --case: a new file (dicom: a new folder)",
     )
     parser.add_argument(
         "--label",
