@@ -196,7 +196,7 @@ def test_no_file_format_and_no_header_changes_the_distance(
     ]
     files.append(cv2.imencode(".webp", field, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes())
     engine = open_engine(joint_bundle, "openvino", threads=1)
-    classifier = Classifier(joint_bundle, engine)
+    classifier = Classifier(joint_bundle, engine, count_white_cells=False)  # noise has none
     found = []
     for data in files:
         pixels = decode(data)

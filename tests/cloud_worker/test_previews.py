@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def image() -> bytes:
-    field = render_field(draw_slide(3), "ALL", 0, width_px=1200, height_px=900, um_per_px=UM_PER_PX)
+    field = render_field(draw_slide(1), "ALL", 0, width_px=1200, height_px=900, um_per_px=UM_PER_PX)
     return encode_field(field, 92)
 
 

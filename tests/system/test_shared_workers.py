@@ -44,7 +44,9 @@ async def run_phases(folder: Path) -> tuple[list[Phase], Verdict]:
 def test_workers_come_go_and_freeze_and_nothing_is_lost(tmp_path: Path) -> None:
     (everybody, stopped, frozen), verdict = asyncio.run(run_phases(tmp_path / "run"))
     assert verdict.problems == ()
-    assert verdict.captured == verdict.diagnosed > 20
+    # The gate refuses a picture now and then, for a reason that the checker reads.
+    assert verdict.captured == verdict.diagnosed + verdict.rejected
+    assert verdict.diagnosed > 20
     assert len(everybody.shares) == 3
     assert everybody.jain > 0.8
     assert everybody.costs_s == stopped.costs_s == ()  # no offer went to a worker that drains

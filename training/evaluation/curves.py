@@ -89,7 +89,8 @@ def risk_coverage(confidence: Values, wrong: Flags) -> Curve:
 def reliability(p: Probabilities, labels: Numbers, bins: int = BINS) -> tuple[Bin, ...]:
     """Answers by confidence in equally wide bins; empty ones are left out."""
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    # On an edge a confidence belongs to the bin below it, as scikit-learn has it.
+    index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
     found = []
     for number in np.unique(index):
         own = index == number
