@@ -24,7 +24,7 @@ from edge_device.simulator import draw_slide, encode_field, render_field
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.session_roles import worker_session
 from tests.cloud_worker.device import Device
-from tests.cloud_worker.images import a_manifest
+from tests.cloud_worker.images import a_field, a_manifest, jpeg
 from tests.cloud_worker.test_worker import a_worker, worker_settings
 from tests.cloud_worker.watcher import Watcher
 from wire_protocol import archive_layout as layout
@@ -64,7 +64,7 @@ def _preview(data: bytes, most_bytes: int = 24 * 1024) -> Preview:
 def test_a_draft_of_the_preview_comes_first_and_the_image_replaces_it(
     broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path, image: bytes
 ) -> None:
-    manifest = _manifest(image)
+    manifest, small = _manifest(image), jpeg(a_field(1, 200, 150))
 
     async def run() -> Watcher:
         kinds = (Kind.THUMBNAIL, Kind.DIAGNOSIS)
@@ -73,17 +73,20 @@ def test_a_draft_of_the_preview_comes_first_and_the_image_replaces_it(
         device = Device(edge, "scope-1", settings=ALWAYS)
         worker = worker_settings(broker, resnet34_bundle, tmp_path)
         async with watcher.running(), device.running(), a_worker(worker):
+            # An offer that nobody answers is followed by one without a preview: first, a worker answers.
+            device.send(a_manifest(small), small)
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 1)
             held = _HeldBack(device)
             device.send(manifest, image)
-            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 1)
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 2)
             assert device.states[manifest.image_id] is OutboxState.SENDING
             held.let_go()
             await device.until(OutboxState.STORED, [manifest])
-            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 2)
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == 3)
         return watcher
 
     watcher = asyncio.run(run())
-    first, second = watcher.diagnoses()
+    _, first, second = watcher.diagnoses()
     assert (first.status, second.status) == (DiagnosisStatus.PREVIEW, DiagnosisStatus.DRAFT)
     assert first.text.startswith("PREVIEW ")
     assert "PREVIEW" not in second.text
@@ -95,7 +98,7 @@ def test_a_draft_of_the_preview_comes_first_and_the_image_replaces_it(
     assert first.um_per_px > UM_PER_PX
     assert first.um_per_px * first.width_px == pytest.approx(UM_PER_PX * 1200)
     assert first.outcome is Outcome.DIAGNOSED
-    assert len(watcher.of(Kind.THUMBNAIL)) == 2
+    assert len(watcher.of(Kind.THUMBNAIL)) == 3
     assert not (tmp_path / layout.blob_key(first.image_sha256)).exists()
 
 
