@@ -69,8 +69,9 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
-                if "error" in answer and "navigated" in answer["error"]["message"]:
-                    raise LeftError(answer["error"]["message"])
+                told = answer.get("error", {}).get("message", "")
+                if "navigated" in told or "default execution context" in told:
+                    raise LeftError(told)
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
             self._note(answer)
@@ -104,8 +105,10 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def go(self, url: str) -> None:
-        """Loads a page."""
-        self.send("Page.navigate", url=url)
+        """Loads a page; returns in the new one, for the old one answers on for a while."""
+        self.until("window.isOld = true")
+        if "loaderId" in self.send("Page.navigate", url=url):
+            self.until("!window.isOld")
 
     def run(self, script: str) -> Any:
         """The value of an expression; promises are waited for."""
