@@ -17,8 +17,10 @@ _BLOCK_PX = 24
 #: Blocks of two frames at rest differ by their noise alone, whose level the single pixels tell; this
 #: leaves room for noise that JPEG has smeared over its blocks.
 _NOISE_FACTOR = 3.5
-#: Grey levels; what the rounding of two frames without noise may differ by.
-_LEAST_DIFFERENCE = 0.5
+#: Grey levels; what two frames may differ by whose noise the single pixels do not tell: rounding, and
+#: a JPEG that smooths the empty background but keeps the noise's coarse waves. One pixel of movement
+#: differs by more.
+_LEAST_DIFFERENCE = 0.8
 
 
 def take_sequence(

@@ -6,7 +6,7 @@ from edge_device.simulator.slide import Slide, draw_slide, slide_seed
 from edge_device.simulator.truth import CellTruth, Field, FieldTruth, Masks
 
 #: Changes whenever the same seed draws another picture.
-SIMULATOR_VERSION = 2
+SIMULATOR_VERSION = 3
 
 __all__ = [
     "SIMULATOR_VERSION",

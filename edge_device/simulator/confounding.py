@@ -39,6 +39,7 @@ def made_by_source(slide: Slide, kind: DiagnosisClass, sources: Sources) -> Slid
         stain_strength=look.stain_strength,
         red_cell_strength=look.red_cell_strength,
         background_rgb=look.background_rgb,
+        white_level=look.white_level,
         white_balance=look.white_balance,
         gamma=look.gamma,
         saturation=look.saturation,

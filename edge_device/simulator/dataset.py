@@ -18,6 +18,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import cv2
+import numpy as np
 
 from edge_device.simulator.cell_types import DiagnosisClass
 from edge_device.simulator.confounding import Sources, made_by_source
@@ -162,9 +163,17 @@ def mask_name(image_name: str) -> str:
 
 
 def encode_masks(masks: Masks) -> bytes:
-    """One PNG: red is the white cell's number from 1, green 255 in nuclei, blue 255 in red cells."""
-    planes = [255 * masks.red_cells, 255 * masks.nuclei, masks.white_cells]  # OpenCV: B, G, R
-    done, data = cv2.imencode(".png", cv2.merge(planes), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    """One PNG: red is the white cell's number from 1, green 255 in nuclei, blue 255 in red cells.
+
+    It has 8 bits per channel, or 16 where a field holds more than 255 white cells.
+    """
+    numbers, full = masks.white_cells, np.uint8(255)
+    if numbers.max(initial=0) < 256:
+        numbers = numbers.astype(np.uint8)
+    # OpenCV: B, G, R
+    planes = [full * masks.red_cells, full * masks.nuclei]
+    packed = cv2.merge([*(plane.astype(numbers.dtype) for plane in planes), numbers])
+    done, data = cv2.imencode(".png", packed, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise ValueError("masks: not encoded")
     return data.tobytes()

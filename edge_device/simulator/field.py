@@ -79,7 +79,7 @@ def render_field(
     add_dirt(dyes, slide, um_per_px, red_rng)
 
     masks = Masks(
-        np.zeros((height_px, width_px), np.uint8), np.zeros((height_px, width_px), np.uint8), red
+        np.zeros((height_px, width_px), np.uint16), np.zeros((height_px, width_px), np.uint8), red
     )
     truths = []
     for place, (cell_type, cell, disc) in enumerate(zip(types, cells, whites, strict=True)):

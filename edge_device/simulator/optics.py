@@ -29,7 +29,7 @@ def photograph(
     light = np.asarray(cv2.exp(-absorbance), np.float32)
     light = _focus(light, slide, um_per_px)
     light *= _illumination(slide, height, width)
-    light *= np.float32(0.96)
+    light *= _exposure(slide)
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
     # Each colour is measured at every other pixel: neighbours share some of their noise.
     noise += 0.6 * cv2.blur(noise, (2, 2))
@@ -94,6 +94,13 @@ def _illumination(slide: Slide, height: int, width: int) -> Plane:
         )
     ]
     return np.asarray(cv2.merge(planes), np.float32)
+
+
+def _exposure(slide: Slide) -> np.float32:
+    """The gain by which the empty slide, where it is brightest, is developed to its white level."""
+    empty = np.array(slide.background_rgb) * np.array(slide.white_balance)
+    vivid = empty.mean() + (empty - empty.mean()) * slide.saturation
+    return np.float32((slide.white_level / 255) ** slide.gamma / vivid.max())
 
 
 def _develop(light: Plane, slide: Slide) -> npt.NDArray[np.uint8]:

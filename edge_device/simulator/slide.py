@@ -20,6 +20,9 @@ _EOSIN = (0.16, 0.92, 0.78)  # eosin Y on basic proteins: salmon
 # Haemoglobin with eosin through thin cells: pink in an acid buffer, slate blue in an alkaline one.
 _HAEMOGLOBIN = ((0.36, 0.74, 0.62), (0.78, 0.66, 0.40))
 
+# An operator exposes so that the empty slide, with its noise, is just below clipping.
+_WHITE_LEVEL = (218.0, 243.0)
+
 _SLIDE_STREAM = 11
 
 
@@ -32,7 +35,8 @@ class Slide:
     stain_matrix: npt.NDArray[np.float32]  # (4, 3) absorbance of each dye species
     stain_strength: float
     red_cell_strength: float
-    background_rgb: tuple[float, float, float]  # linear light of the empty slide; above 1 it clips
+    background_rgb: tuple[float, float, float]  # colour of the empty slide in linear light
+    white_level: float  # of 255, to which the empty slide is exposed where it is brightest
     white_balance: tuple[float, float, float]
     gamma: float
     saturation: float
@@ -78,11 +82,11 @@ def draw_slide(seed: int) -> Slide:
     )
     matrix *= np.exp(rng.normal(0, 0.05, (4, 3))) * np.exp(rng.normal(0, 0.08, (4, 1)))
     warmth = between(-0.55, 1.0)
-    level = between(0.78, 1.12)
+    white_level = between(*_WHITE_LEVEL)
     background = (
-        level * (1 - 0.28 * max(-warmth, 0.0)) * float(np.exp(rng.normal(0, 0.015))),
-        level * (1 - 0.17 * max(warmth, 0.0) - 0.12 * max(-warmth, 0.0)),
-        level * (1 - 0.34 * max(warmth, 0.0)) * float(np.exp(rng.normal(0, 0.02))),
+        (1 - 0.28 * max(-warmth, 0.0)) * float(np.exp(rng.normal(0, 0.015))),
+        1 - 0.17 * max(warmth, 0.0) - 0.12 * max(-warmth, 0.0),
+        (1 - 0.34 * max(warmth, 0.0)) * float(np.exp(rng.normal(0, 0.02))),
     )
     return Slide(
         seed=seed,
@@ -91,6 +95,7 @@ def draw_slide(seed: int) -> Slide:
         stain_strength=float(np.exp(rng.normal(0, 0.16))),
         red_cell_strength=float(np.exp(rng.normal(-0.35, 0.24))),
         background_rgb=background,
+        white_level=white_level,
         white_balance=(between(0.96, 1.04), 1.0, between(0.96, 1.04)),
         gamma=between(2.0, 2.5),
         saturation=between(0.88, 1.25),

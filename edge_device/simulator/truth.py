@@ -39,9 +39,9 @@ class FieldTruth:
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Which pixels belong to what, each uint8 (H, W)."""
+    """Which pixels belong to what, each (H, W)."""
 
-    white_cells: npt.NDArray[np.uint8]
+    white_cells: npt.NDArray[np.uint16]
     """0 for none, n for the n-th of the truth's cells."""
     nuclei: npt.NDArray[np.uint8]
     """1 where a nucleus of a white cell is."""

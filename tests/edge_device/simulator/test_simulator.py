@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_device.flat_field.background import Background, look
+from edge_device.gate.scores import measure
+from edge_device.gate.settings import GateSettings
 from edge_device.simulator import (
     CellType,
     DiagnosisClass,
@@ -21,7 +24,13 @@ from edge_device.simulator import (
 )
 from edge_device.simulator.cell_types import MEAN_SHARES
 from edge_device.simulator.confounding import Sources, made_by_source
-from edge_device.simulator.dataset import MANIFEST_FILE, MASKS_FILE, SLIDES_FILE, TRUTH_FILE
+from edge_device.simulator.dataset import (
+    MANIFEST_FILE,
+    MASKS_FILE,
+    SLIDES_FILE,
+    TRUTH_FILE,
+    encode_masks,
+)
 from edge_device.simulator.patients import draw_parameters, draw_patient
 from edge_device.simulator.slide import AZURE_VIOLET
 from edge_device.simulator.white_cell_looks import NEIGHBOURS, PARAMETER_NAMES
@@ -98,6 +107,33 @@ def test_white_cells_may_be_asked_for_by_type() -> None:
     wanted = [CellType.EOSINOPHIL, CellType.BASOPHIL, CellType.MONOCYTE]
     truth = render_field(draw_slide(4), "healthy", 0, cell_types=wanted).truth
     assert [cell.cell_type for cell in truth.cells] == wanted
+
+
+def test_the_empty_slide_is_exposed_to_just_below_clipping() -> None:
+    gate = GateSettings()
+    for seed in range(8):
+        for index in range(2):
+            slide = draw_slide(seed)
+            image = render_field(slide, "CML", index, background_only=index == 1).image
+            bgr = np.ascontiguousarray(image[:, :, ::-1])
+            background = look(bgr)
+            assert isinstance(background, Background), background
+            assert 200 < slide.white_level < 245
+            # The mean over the field lies below its brightest place by half of the vignetting.
+            assert slide.white_level * 0.85 < background.level.max() < slide.white_level + 4
+            assert measure(bgr).clipped_white_percent < gate.max_clipped_white_percent / 20
+
+
+def test_more_than_255_white_cells_keep_their_numbers() -> None:
+    many = [CellType.SMALL_LYMPHOCYTE] * 300
+    field = render_field(
+        draw_slide(3), "CLL", 0, width_px=480, height_px=360, um_per_px=0.5, cell_types=many
+    )
+    assert field.masks.white_cells.max() == 300
+    packed = np.frombuffer(encode_masks(field.masks), np.uint8)
+    stored = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
+    assert stored is not None
+    assert np.array_equal(stored[:, :, 2], field.masks.white_cells)
 
 
 @pytest.mark.parametrize("cell_type", list(CellType))
