@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from dashboard.audit.book import AuditBook, load_key
 from dashboard.blobs import BlobArchive
+from dashboard.exchange.sender import FhirSender
 from dashboard.page.app import PageApp
 from dashboard.page.door import Door
 from dashboard.page.models import Models
@@ -41,6 +43,17 @@ async def run_dashboard(
     watch = ChangeWatch(desk, settings.database_url)
     retakes = None if settings.broker is None else Retakes(settings.broker)
     push = Push.open(settings.push, settings.database_url) if settings.push.is_on else None
+    sender = None
+    if settings.fhir.sends:
+        book = AuditBook(load_key(settings.accounts.audit_key_file))
+        sender = FhirSender(
+            settings.fhir,
+            settings.database_url,
+            archive=archive,
+            models=models,
+            book=book,
+            watch=watch,
+        )
     app = PageApp(
         desk,
         archive,
@@ -64,6 +77,8 @@ async def run_dashboard(
             if push is not None:
                 notifier = push.notifier(desk, watch)
                 tasks.append(group.create_task(notifier.run(), name="notify"))
+            if sender is not None:
+                tasks.append(group.create_task(sender.run(), name="fhir"))
             if retakes is not None:
                 tasks.append(group.create_task(retakes.run(), name="retakes"))
             await stop.wait()
@@ -73,6 +88,8 @@ async def run_dashboard(
         archive.close()
         if push is not None:
             push.close()
+        if sender is not None:
+            sender.close()
 
 
 async def _settle(desk: Desk, watch: ChangeWatch) -> None:

@@ -9,6 +9,8 @@ import { open, shut } from "./dialogs.js";
 import { Viewer } from "./viewer.js";
 import { STATUS, age, caseWord, clock, count, kindOf, mark, now, plain, seen as seenWords, span } from "./words.js";
 
+const AGAIN_MS = 5000;
+
 export class CasePane {
   /** `me` may change; `isOffline()` and `more()` come from the page. */
   constructor({ onBack, isOffline, more }) {
@@ -24,6 +26,9 @@ export class CasePane {
   close() {
     this.key = "";
     this.view = null;
+    this.asked = null;
+    this.hasFailed = false;
+    clearTimeout(this.again);
     this.seen?.stop();
     this.viewer?.stop();
     this.box.replaceChildren(h("p", { className: "hint" }, "Choose a case from the list."));
@@ -34,28 +39,52 @@ export class CasePane {
   async show(key, { me, isBlind, isQuiet = false } = {}) {
     this.me = me ?? this.me;
     this.isBlind = isBlind ?? this.isBlind;
-    const isNew = key !== this.key;
+    const isOther = key !== this.key;
     this.key = key;
-    if (isNew) {
+    if (isOther) {
+      this.view = null;
       this.shownAt = 0;
       this.box.replaceChildren(h("p", { className: "hint" }, "Loading…"));
       this.box.scrollTop = 0;
       byId("toast").hidden = true;
     }
     const asked = (this.asked = {});
+    clearTimeout(this.again);
+    this.hasFailed = false;
     try {
       const { body, kept } = await ask(`/api/cases/${encodeURIComponent(key)}${this.isBlind ? "?blind=1" : ""}`);
       if (asked !== this.asked) return;
       this.kept = kept;
-      this.#take(body, isNew);
+      this.#take(body, !this.view);
       if (!isQuiet) offerUndo(body, () => this.reload());
     } catch (error) {
-      if (asked === this.asked && isNew) this.box.replaceChildren(this.#back(), h("p", { className: "hint", role: "alert" }, error.message));
+      if (asked === this.asked && !this.view) this.#fail(error);
     }
   }
 
   reload() {
     return this.key ? this.show(this.key) : Promise.resolve();
+  }
+
+  /** The server speaks: what could not be loaded, or came from what was kept, is asked for again. */
+  retry() {
+    if (this.hasFailed || this.kept) return this.reload();
+    for (const image of this.box.querySelectorAll(".crop[data-failed] img")) image.src = image.dataset.src;
+    this.viewer?.retry();
+    return Promise.resolve();
+  }
+
+  /** Nothing of this case is shown: says why, and goes on trying where that may pass. */
+  #fail(error) {
+    const mayPass = error.status === 0 || error.status >= 500;
+    this.hasFailed = mayPass;
+    if (mayPass) this.again = setTimeout(() => this.reload(), AGAIN_MS);
+    const words = `This case could not be loaded: ${error.message.replace(/\.$/, "")}.${mayPass ? " The page goes on asking." : ""}`;
+    if (!this.box.querySelector(".failed")) {
+      this.box.replaceChildren(h("div", { className: "failed" }, this.#back(), h("p", { role: "alert" }),
+        h("button", { type: "button", className: "first", onclick: () => this.reload() }, "Try again")));
+    }
+    write(this.box.querySelector(".failed p"), words);
   }
 
   /** Redraws what depends on the link to the server. */

@@ -31,7 +31,11 @@ export function crops(view, seen, onPick) {
     }
     image.onerror = () => {
       box.dataset.failed = "yes";
-      box.title = "This crop could not be loaded";
+      box.title = "This crop could not be loaded yet";
+    };
+    image.onload = () => {
+      delete box.dataset.failed;
+      box.title = "";
     };
     seen.watch(image, `cell ${n}`, { isNeeded: n < perPage });
     return box;

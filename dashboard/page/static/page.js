@@ -13,6 +13,8 @@ const FIRST = 100;
 const REST = 500;
 /** Who sees only what is to be taken again has no feed: the list is asked for again. */
 const WITHOUT_FEED_MS = 10000;
+/** A list that came from what was kept here is asked for again, without end. */
+const KEPT_MS = 5000;
 const BLIND = "hemowire.read-first";
 
 let me = null;
@@ -55,7 +57,10 @@ async function load() {
   try {
     const first = await ask(`/api/worklist?offset=0&limit=${FIRST}${blind}`);
     if (turn !== loading) return;
+    const isSame = first.kept && first.kept === kept;
     kept = first.kept;
+    if (kept) setTimeout(() => turn === loading && load(), KEPT_MS);
+    if (isSame) return;
     list.clear();
     list.put(first.body.lines);
     document.body.dataset.ready = "yes";
@@ -90,7 +95,7 @@ function take({ lines, gone }) {
 }
 
 function setLife(now) {
-  if (life === now) return;
+  if (life === now) return void (now === "alive" && pane.retry());
   const was = life;
   life = now;
   drawLife();

@@ -24,7 +24,7 @@ self.addEventListener("fetch", (event) => {
   if (url.pathname === "/api/events" || url.pathname === "/login" || url.pathname === "/enter") return;
   if (request.mode === "navigate") event.respondWith(page(request));
   else if (/^\/api\/fields\/[0-9a-f]{32}\/(cell|picture|small|map\/[a-z0-9]+)$/.test(url.pathname)) event.respondWith(picture(request));
-  else if (url.pathname.startsWith("/api/")) event.respondWith(data(request));
+  else if (url.pathname.startsWith("/api/")) event.respondWith(data(event));
   else if (FILES.includes(url.pathname)) event.respondWith(shell(request));
 });
 
@@ -52,11 +52,7 @@ self.addEventListener("notificationclick", (event) => {
 });
 
 async function page(request) {
-  try {
-    return await patient(fetch(request));
-  } catch {
-    return (await (await caches.open(SHELL)).match("/")) ?? Response.error();
-  }
+  return soonest(fetch(request), async () => (await caches.open(SHELL)).match("/"));
 }
 
 async function shell(request) {
@@ -76,16 +72,15 @@ async function picture(request) {
   return answer;
 }
 
-async function data(request) {
+async function data(event) {
+  const { request } = event;
   const cache = await caches.open(DATA);
-  let answer;
-  try {
-    answer = await patient(fetch(request));
-  } catch (error) {
-    const kept = await cache.match(request);
-    if (kept) return kept;
-    throw error;
-  }
+  const asked = fetch(request).then((answer) => keep(cache, request, answer));
+  event.waitUntil(asked.catch(() => {})); // an answer that comes too late is kept all the same
+  return soonest(asked, () => cache.match(request));
+}
+
+async function keep(cache, request, answer) {
   if (answer.ok) {
     const headers = new Headers(answer.headers);
     headers.set("x-hemowire-kept", new Date().toISOString());
@@ -99,8 +94,11 @@ async function data(request) {
   return answer;
 }
 
-function patient(answer) {
-  return Promise.race([answer, new Promise((_, refuse) => setTimeout(() => refuse(new Error("slow")), PATIENCE_MS))]);
+/** The server's answer; where it fails or takes long, what was kept; where nothing was, the server's, however late. */
+async function soonest(asked, findKept) {
+  const late = new Promise((done) => setTimeout(() => done(null), PATIENCE_MS));
+  const answer = await Promise.race([asked, late]).catch(() => null);
+  return answer ?? (await findKept()) ?? asked;
 }
 
 async function trim(cache, most) {

@@ -34,6 +34,7 @@ export class Viewer {
       return;
     }
     this.field = field;
+    this.hasFailed = false;
     this.hideMap();
     this.image.removeAttribute("src");
     this.target.hidden = true;
@@ -51,7 +52,9 @@ export class Viewer {
       this.image.dataset.checked = words;
       await this.image.decode();
     } catch (error) {
-      if (this.field === field) write(this.words, error.message || "The field could not be loaded.");
+      if (this.field !== field) return;
+      this.hasFailed = true;
+      write(this.words, error.message || "The field could not be loaded.");
       return;
     }
     write(this.words, "");
@@ -60,6 +63,11 @@ export class Viewer {
     this.#fit();
     if (cell) this.goTo(cell);
     else this.reset();
+  }
+
+  /** A field that could not be loaded is asked for again. */
+  retry() {
+    if (this.hasFailed) this.show(this.field);
   }
 
   reset() {

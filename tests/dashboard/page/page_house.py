@@ -28,6 +28,8 @@ from tests.dashboard.page.smears import UM_PER_PX, said, smear
 from tests.dashboard.reports_for_tests import diagnosis, rejection
 from wire_protocol.archive_layout import blob_key
 
+#: The machine may be busy with other tests: what comes at all comes within this.
+DEADLINE_S = 40.0
 PHONE, DESK_SIZE, TABLET = (360, 740), (1440, 900), (820, 1180)
 KIM = Actor("kim", Role.HEMATOLOGIST)
 
@@ -190,21 +192,25 @@ class Reader:
         self.browser.complaints.clear()
         link = self.house.door.new_link(actor)
         self.browser.go(f"{self.house.url}/enter#{link}")
-        self.browser.until("location.pathname === '/' && document.body.dataset.ready === 'yes'")
+        self.browser.until(
+            "location.pathname === '/' && document.body.dataset.ready === 'yes'", DEADLINE_S
+        )
         if path != "/":
             self.browser.go(f"{self.house.url}{path}")
-        self.browser.until("document.body.dataset.life === 'alive'")
+        self.browser.until("document.body.dataset.life === 'alive'", DEADLINE_S)
 
     def open(self, case_id: str) -> None:
         """Opens a case from the list."""
         self.browser.until(
             "((row) => { row?.click(); return Boolean(row); })"
             "([...document.querySelectorAll('.row')].find((row) =>"
-            f" row.querySelector('.row-id').textContent === '{case_id}'))"
+            f" row.querySelector('.row-id').textContent === '{case_id}'))",
+            DEADLINE_S,
         )
         self.browser.until(
             f"document.querySelector('.case-id')?.textContent === '{case_id}'"
-            " && Boolean(document.querySelector('.actions'))"
+            " && Boolean(document.querySelector('.actions'))",
+            DEADLINE_S,
         )
 
     def press(self, label: str) -> None:
@@ -213,7 +219,8 @@ class Reader:
             "(() => { const found = [...document.querySelectorAll('button')].find((one) =>"
             f" one.textContent.trim().startsWith({label!r}) && one.offsetParent && !one.disabled"
             " && (!document.querySelector('dialog[open]') || one.closest('dialog')));"
-            " found?.click(); return Boolean(found); })()"
+            " found?.click(); return Boolean(found); })()",
+            DEADLINE_S,
         )
 
     def text(self, selector: str) -> str:
