@@ -65,8 +65,12 @@ from wire_protocol.json_messages import GAVE_WAY, STOPPED, Status
 
 #: How long a clean stop waits for the broker to have the offline status.
 GOODBYE_S = 2.0
-#: Connections in a row, none of them stable, on which our status was found to be another's.
+#: Connections in a row, none of them stable, on which our status was found to be another's, until
+#: one of two programs gives way. Each bears a different number of them, or both might end: the one
+#: that goes may cost the other one or two more, for the broker sends its will when it is cut.
 _STRIKES = 3
+_MORE_IF_FIRST_BY_NAME = 3
+_MORE_IF_SETTLED = 6
 _ERRORS = {LOST: ConnectionLostError, QUEUE_FULL: QueueFullError, TOO_LARGE: TooLargeError}
 
 
@@ -99,6 +103,7 @@ class MqttSession:
         self._has_announced = False  # on any
         self._is_struck = False  # on this connection: see _was_taken_over
         self._strikes = 0
+        self._is_settled = False  # has had a stable connection: the newcomer is to give way
         self._giving_way: asyncio.Task[None] | None = None
         self._inbox = Inbox(options)
         self._life: asyncio.Future[None] | None = None
@@ -265,6 +270,7 @@ class MqttSession:
             pause_s = backoff.pause_s(now, random.random())
             if backoff.failures == 0:
                 self._strikes = 0
+                self._is_settled = True
             if backoff.failures & (backoff.failures - 1) == 0:  # 0, 1, 2, 4, 8, ...
                 self._log.warning("broker_away", reason=reason, again_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
@@ -383,10 +389,12 @@ class MqttSession:
             status = Status.from_bytes(message.payload)
         except PeerError:
             return False  # cleared, or not ours to judge
-        if status.reason == GAVE_WAY:
+        ours, others = presence.status.incarnation, status.incarnation
+        if status.reason == GAVE_WAY or others == ours:
             return False
-        if status.incarnation != presence.status.incarnation and not self._is_struck:
+        if not self._is_struck:
             self._is_struck = True
             self._strikes += 1
             self._log.warning("status_of_another", times=self._strikes)
-        return self._strikes >= _STRIKES
+        patience = _STRIKES + _MORE_IF_SETTLED * self._is_settled
+        return self._strikes >= patience + _MORE_IF_FIRST_BY_NAME * (ours < others)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import structlog
@@ -146,25 +147,38 @@ def test_no_right_to_ones_own_status_topic_is_fatal(broker: LocalBroker) -> None
     run(main())
 
 
-def test_a_second_program_with_our_client_id_ends_us_as_taken_over(broker: LocalBroker) -> None:
-    async def main() -> None:
-        first, second = device(broker, "scope-4"), device(broker, "scope-4")
+@asynccontextmanager
+async def two_of_one_name(
+    broker: LocalBroker, settles: asyncio.Event | None = None
+) -> AsyncIterator[tuple[list[MqttSession], list[asyncio.Task[None]]]]:
+    """Two programs that announce themselves as one, the first of them first, and their lives."""
+    sessions = [device(broker, "scope-4") for _ in range(2)]
+    lives, collects = [], []
+    for session in sessions:
         is_announced = asyncio.Event()
-        life = asyncio.create_task(first.run())
-        collect = asyncio.create_task(keep_announcing(first, is_announced))
-        await is_announced.wait()
-        second_life = asyncio.create_task(second.run())
-        second_collect = asyncio.create_task(keep_announcing(second, is_announced))
-        with pytest.raises(TakenOverError) as caught:
-            async with asyncio.timeout(DEADLINE_S):
-                await life
-        assert caught.value.exit_code == 3
+        lives.append(asyncio.create_task(session.run()))
+        collects.append(asyncio.create_task(keep_announcing(session, is_announced)))
+        if session is sessions[0]:
+            await is_announced.wait()
+            if settles is not None:
+                await settles.wait()
+    yield sessions, lives
+    for session, life, collect in zip(sessions, lives, collects, strict=True):
+        if not life.done():
+            await session.close()
+            await life
         await collect
-        await second.close()
-        await second_life
-        await second_collect
 
-    run(main())
+
+async def first_to_end(lives: list[asyncio.Task[None]]) -> int:
+    """Which of the two, with the reason that it gave."""
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.wait(lives, return_when=asyncio.FIRST_COMPLETED)
+    (which,) = (number for number, life in enumerate(lives) if life.done())
+    with pytest.raises(TakenOverError) as caught:
+        lives[which].result()
+    assert caught.value.exit_code == 3
+    return which
 
 
 async def published_at_last(session: MqttSession, topic: str, payload: bytes) -> None:
@@ -177,30 +191,35 @@ async def published_at_last(session: MqttSession, topic: str, payload: bytes) ->
             await asyncio.sleep(0.01)
 
 
-def test_of_two_programs_with_one_name_only_one_ends(broker: LocalBroker) -> None:
+@pytest.mark.parametrize("chance", range(4))
+def test_of_two_programs_with_one_name_only_one_ends(broker: LocalBroker, chance: int) -> None:
     """The one that gives way must not leave a will that the other takes for a third program's."""
 
     async def main() -> None:
-        first, second = device(broker, "scope-4"), device(broker, "scope-4")
-        is_announced, again = asyncio.Event(), asyncio.Event()
-        life = asyncio.create_task(first.run())
-        collect = asyncio.create_task(keep_announcing(first, is_announced))
-        await is_announced.wait()
-        async with running(onlooker(broker)) as watcher:
-            await watcher.next_of(Connected)
-            second_life = asyncio.create_task(second.run())
-            second_collect = asyncio.create_task(keep_announcing(second, again))
-            with pytest.raises(TakenOverError):
-                async with asyncio.timeout(DEADLINE_S):
-                    await life
-            await collect
-            await watcher.session.subscribe([Subscription(STATUS.format("scope-4"))])
-            await watcher.next_of(Message, lambda m: b'"online"' in m.payload)
-            await published_at_last(second, INGEST.replace("scope-1", "scope-4"), b"here")
-            assert not second_life.done()
-        await second.close()
-        await second_life
-        await second_collect
+        async with two_of_one_name(broker) as (sessions, lives):
+            ended = await first_to_end(lives)
+            stays = sessions[1 - ended]
+            async with running(onlooker(broker)) as watcher:
+                await watcher.next_of(Connected)
+                await watcher.session.subscribe([Subscription(STATUS.format("scope-4"))])
+                await watcher.next_of(Message, lambda m: b'"online"' in m.payload)
+                await published_at_last(stays, INGEST.replace("scope-1", "scope-4"), b"here")
+            assert not lives[1 - ended].done()
+
+    run(main())
+
+
+def test_a_newcomer_gives_way_to_the_program_that_has_had_its_name_for_long(
+    broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection of 0.5 s is a stable one here, so that nobody need wait for 5 s."""
+    monkeypatch.setattr("service_runtime.backoff.STABLE_S", 0.5)
+
+    async def main() -> None:
+        has_settled = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.6, has_settled.set)
+        async with two_of_one_name(broker, has_settled) as (_, lives):
+            assert await first_to_end(lives) == 1
 
     run(main())
 
