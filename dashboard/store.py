@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 
 import dashboard.accounts.tables
 import dashboard.audit.tables
-import dashboard.review.tables  # noqa: F401 - create_all makes what these three declare
+import dashboard.exchange.tables
+import dashboard.review.tables  # noqa: F401 - create_all makes what these four declare
 from dashboard.cases.case_rows import case_keys, touch_cases
 from dashboard.cases.feed import begin_feed
 from dashboard.cases.field_rows import end_previews, put_previews

@@ -17,15 +17,28 @@ class CaseExportError(Exception):
     """The report cannot be written; the message says why."""
 
 
-def export_case(settings: DashboardSettings, case: str, form: str, out: Path) -> ReportFacts:
-    """What was written; raises CaseExportError, NoSuchReportError, StoreError, ArchiveAway, OSError."""
+def require_cases(settings: DashboardSettings) -> None:
+    """Raises StoreError where there is no records store with cases; makes none."""
     from sqlalchemy import inspect
 
+    from dashboard.engine import StoreError, open_engine
+
+    reader = open_engine(settings.database_url, read_only=True)
+    try:
+        with reader.begin() as connection:
+            if not inspect(connection).has_table("smear_case"):
+                raise StoreError("records database: it has no cases yet; run `hemowire records`")
+    finally:
+        reader.dispose()
+
+
+def export_case(settings: DashboardSettings, case: str, form: str, out: Path) -> ReportFacts:
+    """What was written; raises CaseExportError, NoSuchReportError, StoreError, ArchiveAway, OSError."""
     from dashboard.accounts.roles import at_terminal
     from dashboard.audit.book import AuditBook, load_key
     from dashboard.blobs import BlobArchive
-    from dashboard.engine import StoreError, open_engine
-    from dashboard.exchange.facts import find_key, read_facts
+    from dashboard.engine import open_engine
+    from dashboard.exchange.read_facts import find_key, read_facts
     from dashboard.review.store import settle_all
     from service_runtime.boot import wall_time
 
@@ -33,11 +46,10 @@ def export_case(settings: DashboardSettings, case: str, form: str, out: Path) ->
         raise CaseExportError(f"--out {out}: it exists; name a new file")
     if not out.parent.is_dir():
         raise CaseExportError(f"--out {out}: there is no folder {out.parent}")
+    require_cases(settings)
     reader = open_engine(settings.database_url, read_only=True)
     try:
         with reader.begin() as connection:
-            if not inspect(connection).has_table("smear_case"):
-                raise StoreError("records database: it has no cases yet; run `hemowire records`")
             key = find_key(connection, case)
     finally:
         reader.dispose()
@@ -97,4 +109,5 @@ def _made(facts: ReportFacts, form: str, bundles: tuple[Path, ...]) -> bytes:
         return case_pdf(facts, card)
     from dashboard.exchange.fhir import fhir_json
 
-    return fhir_json(facts, card, FhirVersion(form.removeprefix("fhir-"))).encode()
+    version = FhirVersion.R5 if form == "fhir" else FhirVersion(form.removeprefix("fhir-"))
+    return fhir_json(facts, card, version).encode()

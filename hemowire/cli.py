@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "watch": "show diagnoses as they come, urgent first",
     "accounts": "say who may sign in to the dashboard; make one-time links for phones",
     "audit": "check that the book of sign-ins, views, reviews and exports is whole",
-    "export": "write signed reviews as a data set that `hemowire train` reads",
+    "export": "write or send a case as a report (PDF, FHIR, DICOM, CSV), or signed reviews as data",
     "metrics": "write traces, health and counters to InfluxDB, or to files for it",
     "broker": "run Mosquitto with the shipped configuration",
     "classify": "classify image files without a broker",

@@ -16,6 +16,9 @@ OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation
 SECTION: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 AGENT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
+URI: Final = "urn:ietf:rfc:3986"
+VL_MICROSCOPIC: Final = "urn:oid:1.2.840.10008.5.1.4.1.1.77.1.2"
 
 SMEAR_FINDING: Final = "5909-7"
 REVIEW: Final = "14869-2"
@@ -40,6 +43,18 @@ CODES: Final[dict[str, dict[str, str]]] = {
     SECTION: {"HM": "Hematology"},
     ABSENT: {"unknown": "Unknown"},
     AGENT: {"assembler": "Assembler", "author": "Author", "verifier": "Verifier"},
+    DCM: {"GM": "General Microscopy"},
+    URI: {VL_MICROSCOPIC: "VL Microscopic Image Storage"},
+}
+#: An ImagingStudy must have a subject; whose smear it is stays with the laboratory.
+MASKED_SUBJECT: Final[dict[str, Any]] = {
+    "extension": [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+            "valueCode": "masked",
+        }
+    ],
+    "display": "Not told: whose smear it is stays with the laboratory",
 }
 
 
@@ -81,6 +96,7 @@ _REPORT = frozenset(
 _OBSERVATION = _REPORT - {"partial", "appended"}
 _DEVICE = frozenset({"active", "inactive", "entered-in-error"})
 _DOCUMENT = frozenset({"current", "superseded", "entered-in-error"})
+_STUDY = frozenset({"registered", "available", "cancelled", "entered-in-error", "unknown"})
 #: The required value sets of `status`, by version and resource; fhir.resources lets any word pass.
 STATUSES: Final[dict[FhirVersion, dict[str, frozenset[str]]]] = {
     FhirVersion.R5: {
@@ -88,12 +104,14 @@ STATUSES: Final[dict[FhirVersion, dict[str, frozenset[str]]]] = {
         "Observation": _OBSERVATION,
         "Device": _DEVICE,
         "DocumentReference": _DOCUMENT,
+        "ImagingStudy": _STUDY,
     },
     FhirVersion.R4B: {
         "DiagnosticReport": _REPORT,
         "Observation": _OBSERVATION,
         "Device": _DEVICE | {"unknown"},
         "DocumentReference": _DOCUMENT,
+        "ImagingStudy": _STUDY,
     },
 }
 

@@ -10,7 +10,7 @@ no subject, no comment.
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from typing import Any, Final
 
 from dashboard.exchange.codes import (
     ABSENT,
@@ -39,7 +39,7 @@ from dashboard.exchange.fhir_parts import (
     person,
     reference,
 )
-from dashboard.page.models import ModelView
+from dashboard.page.models import Models, ModelView
 from wire_protocol.json_messages import DiagnosisStatus
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word
 
@@ -51,12 +51,17 @@ def fhir_json(facts: ReportFacts, card: ModelView, version: FhirVersion) -> str:
     FhirRefusedError."""
     bundle = fhir_bundle(facts, card, version)
     check_bundle(bundle, version)
-    if version is FhirVersion.R5:
-        from fhir.resources.bundle import Bundle
-    else:
-        from fhir.resources.R4B.bundle import Bundle  # type: ignore[assignment]
-    text: str = Bundle.model_validate(bundle).model_dump_json(indent=2)
+    text: str = _read_by_others(bundle, version).model_dump_json(indent=2)
     return text + "\n"
+
+
+def checked_bundle(facts: ReportFacts, models: Models, version: FhirVersion) -> Resource:
+    """The bundle, which fhir.resources has read and our own checks have passed; raises
+    FhirRefusedError."""
+    bundle = fhir_bundle(facts, models.card(facts.model), version)
+    check_bundle(bundle, version)
+    _read_by_others(bundle, version)
+    return bundle
 
 
 def fhir_bundle(facts: ReportFacts, card: ModelView, version: FhirVersion) -> Resource:
@@ -71,6 +76,14 @@ def fhir_bundle(facts: ReportFacts, card: ModelView, version: FhirVersion) -> Re
         "timestamp": facts.made_at,
         "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
     }
+
+
+def _read_by_others(bundle: Resource, version: FhirVersion) -> Any:
+    if version is FhirVersion.R5:
+        from fhir.resources.bundle import Bundle
+    else:
+        from fhir.resources.R4B.bundle import Bundle  # type: ignore[assignment]
+    return Bundle.model_validate(bundle)
 
 
 class _Maker:

@@ -7,7 +7,7 @@ import getpass
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from dashboard.page.settings import DashboardSettings
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
     from wire_protocol.case_messages import Finding
 
 
+FORMATS: Final = ("fhir", "fhir-r5", "fhir-r4b", "pdf", "dicom", "csv")
+_EXAMPLES: Final = """examples (each with --config dashboard.toml):
+  hemowire export --case lab.C7F3K2 --format pdf --out C7F3K2.pdf
+  hemowire export --case lab.C7F3K2 --format fhir-r4b --out C7F3K2.json     fhir, fhir-r5: R5
+  hemowire export --case lab.C7F3K2 --format fhir --to https://fhir.example.org/r4
+  hemowire export --case lab.C7F3K2 --format dicom --out C7F3K2-dicom       a new folder
+  hemowire export --case lab.C7F3K2 --format csv --out C7F3K2.csv
+  hemowire export --sent                             what the FHIR server holds, and what waits
+  hemowire export --reviews --out signed             then: hemowire train --data signed/index.csv
+  hemowire export --agreement
+"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire export`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--reviews",
@@ -34,9 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="one case as a report: SITE.CASE, or its case id where only one site has it",
     )
+    what.add_argument(
+        "--sent",
+        action="store_true",
+        help="what is, or is to be, at the FHIR server of --to or of the settings",
+    )
     parser.add_argument(
         "--format",
-        choices=("fhir-r5", "fhir-r4b", "pdf", "csv", "dicom"),
+        choices=FORMATS,
         help="--case: the form of the report, preliminary where nobody signed; dicom: pictures alone",
     )
     parser.add_argument(
@@ -44,6 +64,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PATH",
         help="--reviews: a new folder; --case: a new file (dicom: a new folder)",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="URL",
+        help="--case, instead of --out: the base of a FHIR server (https://host/path), which gets "
+        "the report as one transaction; sent again it replaces what is there",
+    )
+    parser.add_argument(
+        "--header-file",
+        type=Path,
+        metavar="FILE",
+        help="--to: one line of HTTP header, such as `Authorization: Bearer ...`",
+    )
+    parser.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="--to: who signed that server's certificate"
     )
     parser.add_argument(
         "--label",
@@ -61,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     """Exports; 2 where it cannot be done, 1 where nothing was signed."""
     from dashboard.blobs import ArchiveAway
     from dashboard.engine import StoreError
-    from dashboard.exchange.facts import NoSuchReportError
     from dashboard.exchange.fhir_checks import FhirRefusedError
+    from dashboard.exchange.read_facts import NoSuchReportError
     from dashboard.page.settings import DashboardSettings
     from dashboard.review.data_set import ExportError
     from hemowire.case_export import CaseExportError
@@ -74,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
             return _case(settings, args)
         if args.reviews:
             return _reviews(settings, args)
+        if args.sent:
+            return _sent(settings, args.to)
         return _agreement(settings, as_json=args.json)
     except (
         SettingsError,
@@ -93,8 +130,10 @@ def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
     from hemowire.case_export import CaseExportError, export_case
     from wire_protocol.words import RESEARCH_USE_ONLY
 
-    if args.format is None or args.out is None:
-        raise CaseExportError("--case needs --format and --out FILE")
+    if args.format is None or (args.out is None) == (args.to is None):
+        raise CaseExportError("--case needs --format, and --out FILE or --to URL")
+    if args.to is not None:
+        return _send(settings, args)
     facts = export_case(settings, args.case, args.format, args.out)
     print(f"{args.out}: {args.format} of case {facts.key.text}. {facts.state_words}")
     for picture in facts.pictures:
@@ -102,6 +141,58 @@ def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
             print(f"  field {picture.image_id}: {picture.missing}")
     print(RESEARCH_USE_ONLY)
     return 0
+
+
+def _send(settings: DashboardSettings, args: argparse.Namespace) -> int:
+    from dashboard.exchange.codes import FhirVersion
+    from hemowire.case_delivery import send_case
+    from hemowire.case_export import CaseExportError
+    from wire_protocol.words import RESEARCH_USE_ONLY
+
+    if not args.format.startswith("fhir"):
+        raise CaseExportError(f"--format {args.format}: only FHIR goes --to a server; use --out")
+    version = None if args.format == "fhir" else FhirVersion(args.format.removeprefix("fhir-"))
+    done = send_case(
+        settings,
+        args.case,
+        args.to,
+        version=version,
+        header_file=args.header_file,
+        ca_file=args.ca_file,
+    )
+    assert done.facts is not None and done.version is not None
+    print(
+        f"{args.to} holds case {done.facts.key.text} as FHIR {done.version.value.upper()}: "
+        f"{done.created} resources new, {done.updated} replaced. {done.facts.state_words}"
+    )
+    print(RESEARCH_USE_ONLY)
+    return 0
+
+
+def _sent(settings: DashboardSettings, to: str | None) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from hemowire.case_delivery import read_deliveries
+    from hemowire.case_export import CaseExportError
+    from service_runtime.boot import wall_time
+
+    url = (to or settings.fhir.url).rstrip("/")
+    if not url:
+        raise CaseExportError("--sent: name a server with --to, or set url in [fhir]")
+    found = read_deliveries(settings, url)
+    table = Table("case", "there since", "state", "attempts", title=url)
+    for one in found:
+        if one.given_up:
+            state = f"given up: {one.problem}"
+        elif one.is_due:
+            state = f"waits: {one.problem or 'to be sent'}"
+        else:
+            state = "there"
+        table.add_row(one.key.text, one.sent_at or "-", state, str(one.attempts))
+    Console().print(table)
+    print(f"{len(found)} cases at {wall_time()}")
+    return 0 if not any(one.given_up for one in found) else 1
 
 
 def _read(settings: DashboardSettings) -> list[SignedCase]:

@@ -13,7 +13,8 @@ import numpy as np
 from dashboard.blobs import BlobArchive
 from dashboard.engine import open_engine
 from dashboard.exchange.codes import FhirVersion
-from dashboard.exchange.facts import ReportFacts, find_key, read_facts
+from dashboard.exchange.facts import ReportFacts
+from dashboard.exchange.read_facts import find_key, read_facts
 from dashboard.page.models import FigureView, ModelView
 from dashboard.reports import report_of_diagnosis
 from dashboard.review.machine import Opinion
