@@ -31,13 +31,23 @@ class Lesson:
     """What one stage learns: tiles, the number of each one's class, and how many classes there are."""
 
     tiles: Tiles
-    """T,H,W,3 in RGB, or T,H,W,4: what a segmentation keeps is 255 in the fourth channel."""
+    """T,H,W,3 in RGB, or T,H,W,4: what a segmentation keeps, or a white cell, is 255 in the fourth."""
     labels: Numbers
     classes: int
     balance: float
     """1 shows every class equally often, 0 as often as it comes."""
     inputs: tuple[str, ...] = ("original",)
     """The pictures of the network, as its row of the table says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a network is given at once, and what it should say."""
+
+    shown: Pictures
+    labels: Tensor
+    kept: Tensor | None
+    """N,1,H,W: 1 where the tiles' fourth channel is set; None where they have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Batches:
         """Batches of one epoch; what does not fill a batch waits for another epoch."""
         return max(1, len(self.lesson.labels) // self.stage.batch)
 
-    def of(self, epoch: int) -> Iterator[tuple[Pictures, Tensor]]:
+    def of(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; one is prepared while the one before is learned."""
         rng = np.random.default_rng([*self.seed, epoch])
         order = balanced_order(self.lesson.labels, self.lesson.balance, rng)
@@ -71,11 +81,14 @@ class Batches:
                 yield ready
             yield ahead.result()
 
-    def _make(self, chunk: Numbers, seed: int) -> tuple[Pictures, Tensor]:
+    def _make(self, chunk: Numbers, seed: int) -> Batch:
         own = np.random.default_rng(seed)
         tiles = np.stack([self._changed(self.lesson.tiles[i], own) for i in chunk])
         shown = pictures(tiles, self.preprocessing, self.lesson.inputs)
-        return shown, torch.from_numpy(self.lesson.labels[chunk])
+        kept = None
+        if tiles.shape[3] > 3:
+            kept = torch.from_numpy((tiles[..., 3] > 127).astype(np.float32))[:, None]
+        return Batch(shown, torch.from_numpy(self.lesson.labels[chunk]), kept)
 
     def _changed(self, tile: Tiles, rng: np.random.Generator) -> Tiles:
         tile = hide_corner(tile, self.preprocessing)

@@ -27,7 +27,8 @@ from training.checkpoints import load_checkpoint, save_checkpoint
 from training.compute import choose_compute
 from training.history import Epoch, StageHistory, read_history
 from training.recipe import TrainingRecipe
-from training.stages import Progress, Trained
+from training.stage_run import Progress
+from training.stages import Trained
 
 ENLARGED = 4
 """Pixels of the sample sheet per generated pixel: 28 px are too small to look at."""
@@ -85,7 +86,8 @@ def train_gan(
         generator.train()
         began = time.monotonic()
         judged, made_losses, right, told, seen = [], [], 0, 0, 0
-        for index, (shown, labels) in enumerate(batches.of(epoch)):
+        for index, batch in enumerate(batches.of(epoch)):
+            shown, labels = batch.shown, batch.labels
             real, wanted = shown[0].to(compute.device), labels.to(compute.device)
             asked = torch.randint(lesson.classes, (len(labels),), generator=random)
             asked = asked.to(compute.device)

@@ -23,6 +23,8 @@ from training.recipe import Augmentation
 
 KeptOf = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """An RGB tile H,W,3 -> H,W with 255 where a segmentation keeps it, else 0."""
+CellsOf = Callable[[Sample], NDArray[np.uint8]]
+"""An image -> H,W of its own size with 255 where a white cell is, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ImageSet:
     """Tiles of N images: uint8 T,H,W,3, the class of each, and which image it was cut from."""
 
     tiles: NDArray[np.uint8]
-    """Or T,H,W,4, where a fourth channel says what a segmentation keeps."""
+    """Or T,H,W,4, where a fourth channel says what a segmentation keeps, or where white cells are."""
     labels: NDArray[np.int64]
     image: NDArray[np.int64]
     weights: NDArray[np.float64]
@@ -44,13 +46,15 @@ def load_images(
     done: Callable[[int], None] = lambda count: None,
     *,
     kept_of: KeptOf | None = None,
+    cells_of: CellsOf | None = None,
     copied_by: Augmentation | None = None,
     whole: bool = False,
 ) -> ImageSet:
     """Decode, resample and tile all samples; DataError names an image that serving would refuse.
 
-    `kept_of` segments each tile; `copied_by` makes the copies of a paper that augments before it
-    splits; `whole` squeezes every image into one tile, whatever its size and scale.
+    `kept_of` segments each tile, `cells_of` knows each image's white cells; `copied_by` makes the
+    copies of a paper that augments before it splits; `whole` squeezes every image into one tile,
+    whatever its size and scale.
     """
     tiles: list[NDArray[np.uint8]] = []
     weights: list[NDArray[np.float64]] = []
@@ -70,6 +74,11 @@ def load_images(
         if kept_of is not None:
             kept = np.stack([kept_of(tile) for tile in cut])
             cut = np.concatenate([cut, kept[..., None]], axis=3)
+        if cells_of is not None:
+            height, width = prepared.field.shape[:2]
+            three = cv2.merge([cells_of(sample)] * 3)  # tiles are cut from three channels
+            cells = np.asarray(cv2.resize(three, (width, height)), np.uint8)
+            cut = np.concatenate([cut, cut_tiles(cells, prepared.plan)[..., :1]], axis=3)
         tiles.append(cut)
         weights.append(prepared.weights)
         done(number)

@@ -49,7 +49,7 @@ from training.fitting_foreignness import (
     small_changes,
 )
 from training.gan import sample_sheet, train_gan, write_sheet
-from training.images import CELL_TYPES, ImageSet, KeptOf, load_cells, load_images
+from training.images import CELL_TYPES, CellsOf, ImageSet, KeptOf, load_cells, load_images
 from training.initial_weights import initial_weights
 from training.metrics import softmax
 from training.recipe import Augmentation, Stage, TrainingRecipe
@@ -66,7 +66,9 @@ from training.record import (
 from training.seen import seen_tensors
 from training.segmenting import make_servable, segmenter
 from training.split import Parts, describe
-from training.stages import Progress, Trained, run_stages
+from training.stage_run import Progress
+from training.stages import Trained, run_stages
+from training.true_cells import TrueCells
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def make_bundle(
     write_split(folder, recipe, parts, root)
     reader = _Reader(recipe, names, preprocessing)
     say("reading the training images")
-    train = reader.read(parts.train)
+    train = reader.read(parts.train, cells_of=_true_cells(recipe, root))
     preprocessing = _with_colours(preprocessing, train.tiles)
     inputs = architecture(recipe.architecture).inputs
 
@@ -173,6 +175,11 @@ def make_bundle(
     )
 
 
+def _true_cells(recipe: TrainingRecipe, root: Path) -> CellsOf | None:
+    """Where white cells are, if a stage's loss asks for it."""
+    return TrueCells(root).of if any(stage.map_inside for stage in recipe.stages) else None
+
+
 class _Reader:
     """Reads each part's images alike."""
 
@@ -189,12 +196,13 @@ class _Reader:
         if segmented:
             self._kept_of = segmenter(recipe.segmentation, preprocessing)
 
-    def read(self, samples: Sequence[Sample]) -> ImageSet:
+    def read(self, samples: Sequence[Sample], cells_of: CellsOf | None = None) -> ImageSet:
         return load_images(
             samples,
             self._names,
             self._preprocessing,
             kept_of=self._kept_of,
+            cells_of=cells_of,
             copied_by=self._copied_by,
             whole=self._whole,
         )

@@ -119,6 +119,9 @@ class Stage(_Part):
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     balance: Share = 1.0
     """1 shows every class equally often, 0 as often as it comes; single cells take half of it."""
+    map_inside: float = Field(default=0.0, ge=0, le=10)
+    """Weight of the loss's map term: the share of the true class's positive evidence that its map puts
+    outside white cells. Needs the simulator's masks; 0 leaves it out."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss, and keep the best epoch's weights."""
 
@@ -194,6 +197,11 @@ class TrainingRecipe(_Part):
                 raise ValueError(f"stage {stage.name!r} is larger than the input")
         if self.stages[-1].learns != "classes":
             raise ValueError("the last stage must learn the classes")
+        if any(stage.map_inside for stage in self.stages):
+            if any(stage.map_inside and stage.learns != "classes" for stage in self.stages):
+                raise ValueError("map_inside belongs to stages that learn classes")
+            if self.gan is not None:
+                raise ValueError("map_inside has no meaning for an AC-GAN")
         if any(stage.patience for stage in self.stages) and not self.split.validation:
             raise ValueError("a stage with patience needs a validation share in [split]")
         if self.gan is not None and (self.architecture != "ac_gan" or len(self.stages) != 1):
@@ -218,6 +226,13 @@ def check_network(recipe: TrainingRecipe) -> None:
         row = architecture(recipe.architecture)
     except UnknownArchitectureError as error:
         raise RecipeError(str(error)) from error
+    if any(stage.map_inside for stage in recipe.stages):
+        if row.map_layer is None:
+            raise RecipeError(
+                f"{row.name} has no exact map, which map_inside teaches: {row.no_map}"
+            )
+        if "segmented" in row.inputs:
+            raise RecipeError(f"{row.name} sees a segmented picture: map_inside is not for it")
     sizes = [("input", recipe.input.height_px, recipe.input.width_px)]
     sizes += [(f"stage {stage.name}", stage.height_px, stage.width_px) for stage in recipe.stages]
     for what, height_px, width_px in sizes:

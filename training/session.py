@@ -23,7 +23,12 @@ from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import Metric
 from edge_device.simulator import SIMULATOR_VERSION
 from edge_device.simulator.cell_types import DiagnosisClass
-from edge_device.simulator.dataset import MANIFEST_FILE, FieldSettings, write_data_set
+from edge_device.simulator.dataset import (
+    MANIFEST_FILE,
+    MASKS_FILE,
+    FieldSettings,
+    write_data_set,
+)
 from training.data import DataError, Sample
 from training.evaluation.document import Evaluation
 from training.indexing import write_manifest
@@ -34,7 +39,7 @@ from training.record import MANIFEST_FILE as INDEX_FILE
 from training.record import training_folder
 from training.regimes import HONEST, overlap, split_samples
 from training.split import Parts
-from training.stages import Progress as Step
+from training.stage_run import Progress as Step
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
 
 SIMULATED = "simulated"
@@ -164,7 +169,7 @@ def _rendered(simulated: Simulated, bars: Progress) -> Path:
     # Another simulator draws other fields from the same seed.
     name = "-".join(map(str, [f"v{SIMULATOR_VERSION}", *simulated.model_dump().values()]))
     folder = cache / "hemowire" / "simulated" / name
-    if not (folder / MANIFEST_FILE).is_file():
+    if not ((folder / MANIFEST_FILE).is_file() and (folder / MASKS_FILE).is_file()):
         classes = list(DiagnosisClass)
         total = len(classes) * simulated.slides * simulated.fields
         task = bars.add_task("rendering fields", total=total)
@@ -174,7 +179,9 @@ def _rendered(simulated: Simulated, bars: Progress) -> Path:
             slides=simulated.slides,
             fields=simulated.fields,
             seed=simulated.seed,
-            settings=FieldSettings(simulated.width_px, simulated.height_px, simulated.um_per_px),
+            settings=FieldSettings(
+                simulated.width_px, simulated.height_px, simulated.um_per_px, masks=True
+            ),
             jobs=len(os.sched_getaffinity(0)),
             done=lambda count: bars.update(task, completed=count),
         )

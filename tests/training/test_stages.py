@@ -16,7 +16,8 @@ from training.checkpoints import CHECKPOINT_FILE, ResumeError, load_checkpoint
 from training.compute import Precision, choose_compute
 from training.gan import TrainedGan, sample_sheet, train_gan
 from training.recipe import Stage, TrainingRecipe, load_recipe
-from training.stages import Progress, Trained, run_stages
+from training.stage_run import Progress
+from training.stages import Trained, run_stages
 
 COLOURS = (0.5, 0.5, 0.5)
 DEADLINE_S = 45.0

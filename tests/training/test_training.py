@@ -18,7 +18,7 @@ from training.recipe import RECIPES
 pytestmark = pytest.mark.timeout(300)
 """Training and export take 20 s on two free cores; other work may share them."""
 
-SMALL = FieldSettings(width_px=160, height_px=120, um_per_px=0.45, white_cells=(3, 5))
+SMALL = FieldSettings(width_px=160, height_px=120, um_per_px=0.45, white_cells=(3, 5), masks=True)
 INPUT = "height_px = 96\nwidth_px = 128\num_per_px = 0.56"
 STAGES = """
 [[stages]]
@@ -38,6 +38,7 @@ width_px = 128
 epochs = 1
 batch = 5
 learning_rate = 1e-3
+map_inside = 0.5
 
 [augmentation]
 channel_gain = 0.05

@@ -1,0 +1,117 @@
+"""The map term: what evidence outside white cells costs, that it can be learned away, and what it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_device.simulator import DiagnosisClass, render_field
+from edge_device.simulator.dataset import MASKS_FILE, FieldSettings, write_data_set
+from edge_device.simulator.slide import draw_slide
+from training.data import DataError, Sample
+from training.images import load_images
+from training.make_bundle import _first_preprocessing
+from training.map_term import share_outside
+from training.reading import LabelRules, read_samples
+from training.recipe import RECIPES, RecipeError, check_network, load_recipe
+from training.true_cells import TrueCells
+
+SMALL = FieldSettings(width_px=160, height_px=120, um_per_px=0.4, white_cells=(2, 3), masks=True)
+RULES = LabelRules(("CLL",), {}, ())
+WEIGHT = torch.eye(2)
+"""Class k reads channel k."""
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sample]]:
+    out = tmp_path_factory.mktemp("slides")
+    write_data_set(out, [DiagnosisClass.CLL], slides=2, fields=1, seed=3, settings=SMALL)
+    return out, read_samples(out, RULES)[0]
+
+
+def left_half(images: int = 1) -> torch.Tensor:
+    cells = torch.zeros(images, 1, 64, 64)
+    cells[..., :32] = 1
+    return cells
+
+
+def test_evidence_outside_costs_its_share() -> None:
+    maps = torch.zeros(3, 2, 4, 4)
+    maps[0, 0, :, 0] = 2.0  # inside
+    maps[1, 0, :, 3] = 2.0  # outside
+    maps[2, 0, :, 0] = maps[2, 0, :, 3] = 1.0
+    for image, wanted in enumerate((0.0, 1.0, 0.5)):
+        one = maps[image : image + 1]
+        found = share_outside(one, WEIGHT, torch.tensor([0]), left_half())
+        assert float(found) == pytest.approx(wanted, abs=0.01)
+    all_three = share_outside(maps, WEIGHT, torch.tensor([0, 0, 0]), left_half(3))
+    assert float(all_three) == pytest.approx(0.5, abs=0.01)
+
+
+def test_only_the_true_class_and_positive_evidence_and_fields_with_cells_count() -> None:
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[0, 0, :, 0] = 1.0
+    maps[0, 0, :, 3] = -5.0
+    maps[0, 1, :, 3] = 9.0
+    assert float(share_outside(maps, WEIGHT, torch.tensor([0]), left_half())) < 0.01
+    no_cells = torch.zeros(1, 1, 64, 64)
+    assert float(share_outside(maps, WEIGHT, torch.tensor([1]), no_cells)) == 0.0
+    nothing = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    found = share_outside(nothing, WEIGHT, torch.tensor([0]), left_half())
+    (slope,) = torch.autograd.grad(found, nothing)
+    assert torch.isfinite(slope).all()
+
+
+def test_descent_moves_the_evidence_inside() -> None:
+    maps = torch.ones(1, 2, 4, 4, requires_grad=True)
+    for _ in range(60):
+        loss = share_outside(maps, WEIGHT, torch.tensor([0]), left_half())
+        (slope,) = torch.autograd.grad(loss, maps)
+        maps = (maps - 2.0 * slope).detach().requires_grad_()
+    left = share_outside(maps.detach(), WEIGHT, torch.tensor([0]), left_half())
+    assert float(left) < 0.2
+
+
+def test_the_cells_of_a_tile_are_those_of_the_simulator(slides: tuple[Path, list[Sample]]) -> None:
+    root, samples = slides
+    shape = load_recipe("synthetic5")
+    small = shape.input.model_copy(update={"height_px": 96, "width_px": 128, "um_per_px": 0.5})
+    preprocessing = _first_preprocessing(shape.model_copy(update={"input": small}))
+    cells = TrueCells(root)
+    images = load_images(samples, ["CLL"], preprocessing, cells_of=cells.of)
+    assert images.tiles.shape == (2, 96, 128, 4)
+    for sample, tile in zip(samples, images.tiles, strict=True):
+        seed = int(sample.path.stem.rpartition("-")[0].removeprefix("slide-"), 16)
+        truth = render_field(
+            draw_slide(seed), "CLL", 0, width_px=160, height_px=120, um_per_px=0.4,
+            white_cells=(2, 3),
+        ).masks.white_cells  # fmt: skip
+        assert np.array_equal(cells.of(sample) > 0, truth > 0)
+        assert (tile[..., 3] > 127).mean() == pytest.approx((truth > 0).mean(), rel=0.1)
+
+
+def test_images_without_masks_are_named(tmp_path: Path, slides: tuple[Path, list[Sample]]) -> None:
+    with pytest.raises(DataError, match=rf"{MASKS_FILE}.*map_inside needs the masks"):
+        TrueCells(tmp_path)
+    root, samples = slides
+    stranger = Sample(root / "CLL" / "other.jpg", "CLL", "g", samples[0].sha256, 0.4)
+    with pytest.raises(DataError, match=r"holds no CLL/other\.png"):
+        TrueCells(root).of(stranger)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "fusion", "mobilenet_v2_dense"])
+def test_a_network_without_an_exact_map_has_none_to_teach(name: str) -> None:
+    recipe = load_recipe("synthetic5").model_copy(update={"architecture": name})
+    with pytest.raises(RecipeError, match="map"):
+        check_network(recipe)
+
+
+def test_map_inside_belongs_to_classes(tmp_path: Path) -> None:
+    text = (RECIPES / "synthetic5.toml").read_text(encoding="utf-8")
+    wrong = text.replace('learns = "cell_types"', 'learns = "cell_types"\nmap_inside = 1.0')
+    (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(RecipeError, match="map_inside belongs to stages that learn classes"):
+        load_recipe(str(tmp_path / "wrong.toml"))

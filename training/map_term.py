@@ -1,0 +1,29 @@
+"""The loss's map term: how much positive evidence for the true class lies outside white cells; pure.
+
+A class's map is the network's own arithmetic (its mean plus the bias is the logit), so where it is
+positive is where the score was gained. A field's class can only be told by its white cells: evidence
+from elsewhere is learned by chance. The share is the very one that `benchmarks.simulator_acceptance`
+measures; the network is told nothing of it when it serves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_LEAST_MASS = 1e-3
+
+
+def share_outside(maps: Tensor, weight: Tensor, labels: Tensor, white_cells: Tensor) -> Tensor:
+    """Mean over images of the share of positive mass outside; images without a white cell count not.
+
+    maps N,C,h,w; weight K,C of the layer behind the pooling; labels N; white_cells N,1,H,W of 0 and 1.
+    """
+    own = torch.einsum("nchw,nc->nhw", maps.float(), weight.float()[labels])
+    mass = torch.relu(own)[:, None]
+    # Spread over the field as a map is shown: a place of the map is as wide as a cell.
+    spread = nn.functional.interpolate(mass, size=white_cells.shape[2:], mode="bilinear")
+    total = spread.sum(dim=(1, 2, 3))
+    outside = (spread * (1 - white_cells)).sum(dim=(1, 2, 3)) / (total + _LEAST_MASS)
+    shown = (white_cells.sum(dim=(1, 2, 3)) > 0).float()
+    return (outside * shown).sum() / shown.sum().clamp(min=1)
