@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service_runtime.house_style.sheets import page_sheet
+
 MAX_BODY_BYTES: Final = 16 * 1024
 #: Below this a packed answer is hardly smaller.
 _PACKED_FROM_BYTES: Final = 1400
@@ -47,8 +49,9 @@ def json_answer(request: Request, view: BaseModel) -> Response:
 
 
 def file_answer(path: Path, media_type: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """A route to a file of the page, read once; a browser asks whether it is still this one."""
-    content = path.read_bytes()
+    """A route to a file of the page, read once; a browser asks whether it is still this one. A style
+    sheet comes after the house style."""
+    content = page_sheet(path) if path.suffix == ".css" else path.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     packed = gzip.compress(content, 9)
     common = {
@@ -73,7 +76,8 @@ def file_answer(path: Path, media_type: str, headers: Mapping[str, str] | None =
 def worker_answer(folder: Path) -> Answer:
     """The service worker, told which files the page is made of and in which version."""
     files = sorted(file for file in folder.iterdir() if file.suffix in (".js", ".css", ".svg"))
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.iterdir())))
+    whole = b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
+    digest = hashlib.sha256(whole + page_sheet(folder / "page.css"))
     names = ", ".join(f'"/{file.name}"' for file in files if file.name not in ("sw.js", "page.css"))
     text = (folder / "sw.js").read_text(encoding="utf-8")
     script = text.replace("__VERSION__", digest.hexdigest()[:16]).replace("__FILES__", names)

@@ -30,6 +30,7 @@ from edge_device.bench.event_stream import state_events
 from edge_device.bench.guard import Guard
 from edge_device.bench.preview import SharedPreview
 from edge_device.bench.protocol import Bench
+from service_runtime.house_style.sheets import page_sheet
 from wire_protocol.ids import HEX128_PATTERN
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -39,11 +40,11 @@ MAX_STREAMS: Final = 16
 WRONG_TOKEN_S: Final = 1.0
 _STATIC: Final = Path(__file__).parent / "static"
 _HTML: Final = "text/html; charset=utf-8"
+_CSS: Final = "text/css; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/": ("index.html", _HTML),
     "/login": ("login.html", _HTML),
-    "/bench.css": ("bench.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _PICTURE: Final = re.compile(HEX128_PATTERN[:-1] + r"\.jpg$")
@@ -91,7 +92,11 @@ class BenchApp:
             Route("/captures/{name}", self._capture_jpeg),
             Route("/actions/{name}", self._action, methods=["POST"]),
             Route("/login", self._login, methods=["POST"]),
-            *(Route(path, _file(*file)) for path, file in files.items()),
+            *(
+                Route(path, _file((_STATIC / name).read_bytes(), media_type))
+                for path, (name, media_type) in files.items()
+            ),
+            Route("/bench.css", _file(page_sheet(_STATIC / "bench.css"), _CSS)),
         ]
         inner = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
         self._guard = Guard(inner, token=token, hostname=hostname)
@@ -155,9 +160,8 @@ class BenchApp:
         return response
 
 
-def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+def _file(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     """A route to a file of the page, read once; a browser asks each time whether it is still this one."""
-    content = (_STATIC / name).read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {"etag": tag, "cache-control": "no-cache"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from service_runtime.house_style.sheets import COLORS
 from service_runtime.report_page.markup import Element, page_text, tag
 
 HOUSE_STYLE = Path(__file__).with_name("house.css")
@@ -14,9 +15,8 @@ def house_page(
 ) -> str:
     """The whole file; `has_pictures` allows pictures that are part of it, and no others."""
     pictures = "; img-src data:" if has_pictures else ""
-    style = HOUSE_STYLE.read_text(encoding="utf-8")
-    if own_style is not None:
-        style += own_style.read_text(encoding="utf-8")
+    sheets = [COLORS, HOUSE_STYLE, *([] if own_style is None else [own_style])]
+    style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
