@@ -175,7 +175,7 @@ def _engine_process(pipe: Connection) -> None:
     """Answers each number of seconds with the engine's own images a second over them."""
     bundle = default_bundle()
     engine = open_engine(bundle, "openvino")
-    pipe.send(engine.batch_size)
+    pipe.send((engine.streams, engine.batch_size))
     while seconds := pipe.recv():
         pipe.send(measure_images_per_s(engine, bundle, for_s=seconds))
 
@@ -308,7 +308,7 @@ async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
     rates: list[tuple[float, float]] = []
     times = []
     with engine_alone() as engine:
-        batch_size = await asyncio.to_thread(engine.recv)
+        streams, batch_size = await asyncio.to_thread(engine.recv)
         for place, folder in (("tmpfs", tmpfs), ("disk", disk)):
             work = disk / f"lab-{place}"
             async with lab(work, folder / "archive", DEVICES, CELL_BYTES) as built:
@@ -332,8 +332,8 @@ async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
         "    python -m benchmarks.end_to_end --disk DIR --out benchmarks/results/end_to_end.md",
         "",
         f"{platform.machine()} with {os.cpu_count()} cores, which engine, worker, broker and"
-        f" devices share; Python {platform.python_version()}; packaged bundle, OpenVINO, batch"
-        f" size {batch_size}; images of 22 KB. {RESEARCH_USE_ONLY}",
+        f" devices share; Python {platform.python_version()}; packaged bundle, OpenVINO,"
+        f" {streams} streams, batch size {batch_size}; images of 22 KB. {RESEARCH_USE_ONLY}",
         "",
         f"## Images a second, {ON_THEIR_WAY} always on their way from {DEVICES} devices",
         "",

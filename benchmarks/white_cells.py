@@ -99,7 +99,7 @@ def measure_cost(width: int, height: int, um_per_px: float, rounds: int) -> Cost
     prepared = lay_out(resample(rgb, um_per_px / to.um_per_px), to)
     if isinstance(prepared, Refusal):
         raise RuntimeError(prepared.text)
-    step = engine.batch_size
+    step = engine.batch_size * engine.streams
     times: dict[str, list[float]] = {"decode": [], "find": [], "infer": []}
 
     def infer() -> None:

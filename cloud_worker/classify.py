@@ -76,7 +76,7 @@ class Classifier:
     def _conclude(self, prepared: Prepared | Refusal, seen: SeenField) -> Finding:
         if isinstance(prepared, Refusal):
             return self._conclusion.refuse(prepared, seen)
-        step = self.engine.batch_size
+        step = self.engine.batch_size * self.engine.streams
         parts = [
             self.engine.infer(prepared.tiles(start, start + step))
             for start in range(0, prepared.count, step)

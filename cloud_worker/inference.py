@@ -1,5 +1,6 @@
-"""The thread that owns the engine: batches of tiles of several images go in, each image's outputs
-come out. One bad image never fails its batch, and a broken engine is never blamed on an image."""
+"""The threads that feed the engine, one per stream: batches of tiles of several images go in, each
+image's outputs come out. One bad image never fails its batch, and a broken engine is never blamed on
+an image. A stream takes its next batch as soon as it is free: none waits for another's to end."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -44,7 +46,8 @@ class Inferred:
 class _Job:
     prepared: Prepared
     answer: asyncio.Future[Inferred]
-    parts: list[Outputs] = field(default_factory=list)
+    #: By the number of the first tile: streams may end out of turn.
+    parts: dict[int, Outputs] = field(default_factory=dict)
     answered: int = 0
     batched_ns: int = 0
     failed: bool = False
@@ -57,7 +60,7 @@ class _Tile:
 
 
 class Inference:
-    """The event loop's side: `infer` from any task, while `running` holds the thread."""
+    """The event loop's side: `infer` from any task, while `running` holds the threads."""
 
     def __init__(self, engine: Engine, limits: BatchLimits) -> None:
         self._engine = engine
@@ -71,17 +74,22 @@ class Inference:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Within this block the thread runs; at its end what was taken on is finished."""
+        """Within this block the threads run; at its end what was taken on is finished."""
         self._loop = asyncio.get_running_loop()
-        thread = threading.Thread(target=self._run, name="inference")
-        thread.start()
+        threads = [
+            threading.Thread(target=self._run, name=f"inference-{stream}")
+            for stream in range(self._engine.streams)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             with self._changed:
                 self._stopping = True
-                self._changed.notify()
-            thread.join()
+                self._changed.notify_all()
+            for thread in threads:
+                thread.join()
 
     async def infer(
         self, prepared: Prepared, *, is_urgent: bool, is_preview: bool = False
@@ -98,16 +106,15 @@ class Inference:
             with self._changed:
                 now = time.monotonic()
                 if self._batcher.add(tiles, is_urgent=is_urgent, now=now, is_preview=is_preview):
-                    self._changed.notify()
+                    self._changed.notify_all()
                     break
             await self._room.wait()
         return await job.answer
 
-    # --- the thread ---------------------------------------------------------------------------
+    # --- the threads --------------------------------------------------------------------------
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            self.batches += 1
             self._tell(self._room.set)
             self._run_batch([tile for tile in batch if not self._is_over(tile.job)])
 
@@ -115,46 +122,47 @@ class Inference:
         """The next closed batch; empty only when the thread is to end."""
         with self._changed:
             while True:
-                now = time.monotonic()
-                if batch := self._batcher.take(now):
+                now = math.inf if self._stopping else time.monotonic()  # at last, due or not
+                batch = self._batcher.take(now)
+                if batch or self._stopping:
+                    self.batches += bool(batch)
                     return batch
-                if self._stopping:  # due or not; empty at last
-                    return self._batcher.take(math.inf)
                 deadline = self._batcher.deadline
                 self._changed.wait(None if deadline is None else max(0.0, deadline - now))
 
     def _run_batch(self, batch: list[_Tile]) -> None:
         batched_ns = monotonic_ns()
-        tiles: dict[_Job, Batch] = {}
+        tiles: dict[_Job, tuple[int, Batch]] = {}
         for job, start, stop in _runs(batch):
-            job.batched_ns = job.batched_ns or batched_ns
             try:
                 cut = job.prepared.tiles(start, stop)
             except Exception as error:  # whatever numpy or OpenCV make of this one image
                 self._fail(job, ImageFailedError(f"its tiles cannot be cut ({error!r})"), error)
                 continue
-            tiles[job] = np.concatenate([tiles[job], cut]) if job in tiles else cut
+            tiles[job] = (start, cut)
+            with self._changed:
+                job.batched_ns = job.batched_ns or batched_ns
         if not tiles:
             return
         try:
-            outputs = self._engine.infer(np.concatenate(list(tiles.values())))
+            outputs = self._engine.infer(_joined([cut for _, cut in tiles.values()]))
         except Exception as error:  # each engine raises exceptions of its own library
             self._log.warning("batch_failed", images=len(tiles), problem=repr(error))
             self._run_one_by_one(tiles)
             return
         at = 0
-        for job, cut in tiles.items():
-            self._answer(job, _slice(outputs, at, at + len(cut)))
+        for job, (start, cut) in tiles.items():
+            self._answer(job, start, _slice(outputs, at, at + len(cut)))
             at += len(cut)
 
-    def _run_one_by_one(self, tiles: dict[_Job, Batch]) -> None:
-        for job, cut in tiles.items():
+    def _run_one_by_one(self, tiles: dict[_Job, tuple[int, Batch]]) -> None:
+        for job, (start, cut) in tiles.items():
             try:
                 outputs = self._engine.infer(cut)
             except Exception as error:  # as above
                 self._fail(job, self._whose_fault(cut, error), error)
                 continue
-            self._answer(job, outputs)
+            self._answer(job, start, outputs)
 
     def _whose_fault(self, cut: Batch, error: Exception) -> Exception:
         try:
@@ -163,16 +171,19 @@ class Inference:
             return EngineBrokenError(f"{self._engine.name} fails on a plain tile: {again!r}")
         return ImageFailedError(f"{self._engine.name} fails on it alone ({error!r})")
 
-    def _answer(self, job: _Job, outputs: Outputs) -> None:
+    def _answer(self, job: _Job, start: int, outputs: Outputs) -> None:
         if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.features).all()):
             problem = ImageFailedError(f"{self._engine.name} answers with no finite numbers")
             self._fail(job, problem, problem)
             return
-        job.parts.append(outputs)
-        job.answered += len(outputs.logits)
-        if job.answered == job.prepared.count:
-            inferred = Inferred(join_outputs(job.parts), job.batched_ns, monotonic_ns())
-            self._tell(_settle, job.answer, inferred)
+        with self._changed:
+            job.parts[start] = outputs
+            job.answered += len(outputs.logits)
+            if job.answered < job.prepared.count:
+                return
+        parts = [job.parts[first] for first in sorted(job.parts)]
+        inferred = Inferred(join_outputs(parts), job.batched_ns, monotonic_ns())
+        self._tell(_settle, job.answer, inferred)
 
     def _fail(self, job: _Job, problem: Exception, cause: BaseException) -> None:
         job.failed = True
@@ -197,19 +208,19 @@ def _settle(answer: asyncio.Future[Inferred], result: Inferred | Exception) -> N
 
 
 def _runs(batch: list[_Tile]) -> Iterator[tuple[_Job, int, int]]:
-    """Consecutive tiles of one image as (job, start, stop)."""
-    start = 0
-    for end in range(1, len(batch) + 1):
-        here, last = batch[start], batch[end - 1]
-        if end < len(batch):
-            following = batch[end]
-            if following.job is last.job and following.index == last.index + 1:
-                continue
-        yield here.job, here.index, last.index + 1
-        start = end
+    """The tiles of each image as (job, start, stop): they lie side by side in the queue."""
+    for job, tiles in groupby(batch, key=lambda tile: tile.job):
+        first, *others = tiles
+        yield job, first.index, first.index + 1 + len(others)
+
+
+def _joined(parts: list[Batch]) -> Batch:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _slice(outputs: Outputs, start: int, stop: int) -> Outputs:
+    if stop - start == len(outputs.logits):
+        return outputs
     return Outputs(
         outputs.logits[start:stop].copy(),
         outputs.features[start:stop].copy(),

@@ -11,16 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
-
-import numpy as np
 
 from benchmarks.load.arrival_settings import EngineShareArrivals
 from benchmarks.load.engine import tiles_per_image
 from benchmarks.load.pictures import Picture
 from benchmarks.load.scenario import Scenario, WorkerSettings
 from benchmarks.load.site import StartError, Tell
-from cloud_worker.engines.engine import open_engine
+from cloud_worker.engines.engine import measure_images_per_s, open_engine
 from cloud_worker.models.bundle import default_bundle, load_bundle
 
 _FOR_S = 3.0
@@ -69,16 +66,7 @@ def measure(wanted: WorkerSettings) -> float:
         threads=wanted.threads,
         precision=wanted.precision,
     )
-    shape = bundle.card.preprocessing
-    size = wanted.batch_size or engine.batch_size
-    noise = np.random.default_rng(0)
-    batch = noise.standard_normal((size, 3, shape.height_px, shape.width_px), dtype=np.float32)
-    engine.infer(batch)
-    done, started_s = 0, time.monotonic()
-    while (took_s := time.monotonic() - started_s) < _FOR_S:
-        engine.infer(batch)
-        done += size
-    return done / took_s
+    return measure_images_per_s(engine, bundle, for_s=_FOR_S, batch_size=wanted.batch_size)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,9 @@ def _draft(manifest: Manifest, preview: Preview, engine: Engine, judge: Conclusi
 
 def _say(prepared: Prepared, engine: Engine, judge: Conclusion) -> Said:
     parts: list[Outputs] = []
-    for start in range(0, prepared.count, engine.batch_size):
-        parts.append(engine.infer(prepared.tiles(start, start + engine.batch_size)))
+    step = engine.batch_size * engine.streams
+    for start in range(0, prepared.count, step):
+        parts.append(engine.infer(prepared.tiles(start, start + step)))
     outputs = join_outputs(parts)
     decision = judge.finish(prepared, outputs).decision
     return Said(pool(outputs.logits, prepared.weights), decision)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -41,7 +42,7 @@ class Outputs:
 
 
 class Engine(Protocol):
-    """Runs one bundle's network. Not thread-safe: one thread infers at a time."""
+    """Runs one bundle's network; at most `streams` threads call `infer` at once."""
 
     @property
     def name(self) -> str:
@@ -52,8 +53,12 @@ class Engine(Protocol):
         """The precision that convolutions run in: `f32` or `bf16`."""
 
     @property
+    def streams(self) -> int:
+        """How many batches it runs side by side before another one gains nothing."""
+
+    @property
     def batch_size(self) -> int:
-        """The number of tiles from which a larger batch gains nothing."""
+        """The number of tiles from which a larger batch gains nothing to one stream."""
 
     def infer(self, batch: Batch) -> Outputs:
         """float32 N,3,H,W of the bundle's input size -> outputs in the same order; any N >= 0."""
@@ -103,23 +108,32 @@ def _cuda_there() -> bool:
     return torch.cuda.is_available()
 
 
-def measure_images_per_s(engine: Engine, bundle: Bundle, *, for_s: float = 0.5) -> float:
-    """Tiles per second at the engine's own batch size, measured on noise for at least `for_s`."""
+def measure_images_per_s(
+    engine: Engine, bundle: Bundle, *, for_s: float = 0.5, batch_size: int | None = None
+) -> float:
+    """Tiles per second with every stream busy, in its own batch size, on noise for at least `for_s`."""
     shape = bundle.card.preprocessing
-    size = (engine.batch_size, 3, shape.height_px, shape.width_px)
+    size = (batch_size or engine.batch_size, 3, shape.height_px, shape.width_px)
     batch = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
     engine.infer(batch)
-    done, started = 0, time.monotonic()
-    while True:
-        engine.infer(batch)
-        done += len(batch)
-        elapsed = time.monotonic() - started
-        if elapsed >= for_s:
-            return done / elapsed
+
+    def keep_busy(until: float) -> tuple[int, float]:
+        done = 0
+        while time.monotonic() < until:
+            engine.infer(batch)
+            done += len(batch)
+        return done, time.monotonic()
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(engine.streams, "measure") as streams:
+        ends = list(streams.map(keep_busy, [started + for_s] * engine.streams))
+    return sum(done / (end - started) for done, end in ends)
 
 
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:
     """Outputs of consecutive batches as one."""
+    if len(parts) == 1:
+        return parts[0]
     return Outputs(
         *(
             np.concatenate([getattr(part, name) for part in parts])

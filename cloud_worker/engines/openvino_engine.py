@@ -1,19 +1,27 @@
 """OpenVINO on the CPU, from the bundle's ONNX graph and the weights it points into; needs no torch.
 
-Every tile is an inference of its own, many in flight on one-thread streams: on a CPU that is faster
-than batching, and a tile's answer cannot depend on its neighbours in a batch.
+Every tile is an inference of its own on a stream of one thread: on a CPU that is faster than batching,
+a tile's answer cannot depend on its neighbours in a batch, and none waits for a batch to end.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import openvino
 
-from cloud_worker.engines.engine import Batch, EngineUnavailableError, Outputs, Precision
+from cloud_worker.engines.engine import (
+    Batch,
+    EngineUnavailableError,
+    Outputs,
+    Precision,
+    join_outputs,
+)
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.registry import architecture
 
@@ -44,8 +52,10 @@ class OpenVinoEngine:
         self._compiled = core.compile_model(model, "CPU", settings)
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self._precision = {"bf16": "bf16", "f16": "f16"}.get(hint.get_type_name(), "f32")
-        self._queue = openvino.AsyncInferQueue(self._compiled, self._threads)
-        self._queue.set_callback(_keep)
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self._threads):
+            self._free.put(self._compiled.create_infer_request())
+        self._together = ThreadPoolExecutor(self._threads, "stream")
 
     @property
     def name(self) -> str:
@@ -58,30 +68,33 @@ class OpenVinoEngine:
         return self._precision
 
     @property
+    def streams(self) -> int:
+        """One per thread."""
+        return self._threads
+
+    @property
     def batch_size(self) -> int:
-        """Enough tiles to keep every stream busy."""
-        return 2 * self._threads
+        """A stream runs one tile at a time."""
+        return 1
 
     def infer(self, batch: Batch) -> Outputs:
         """float32 N,3,H,W -> outputs; each tile's answer is the same in any batch."""
         if batch.shape[1:] != self._shape:
             raise ValueError(f"need N,{self._shape}, got {batch.shape}")
-        results: list[Outputs | None] = [None] * len(batch)
-        for i, image in enumerate(batch):
-            self._queue.start_async(
-                {0: np.ascontiguousarray(image[None], np.float32)}, (results, i)
-            )
-        self._queue.wait_all()
-        done = [r for r in results if r is not None]
-        if len(done) != len(batch):
-            raise RuntimeError(f"OpenVINO answered {len(done)} of {len(batch)} tiles")
-        if not done:
-            return self._nothing()
-        return Outputs(
-            np.concatenate([r.logits for r in done]),
-            np.concatenate([r.features for r in done]),
-            np.concatenate([r.maps for r in done]),
-        )
+        if len(batch) < 2:
+            return self._run(batch[0]) if len(batch) else self._nothing()
+        return join_outputs(list(self._together.map(self._run, batch)))
+
+    def _run(self, tile: Batch) -> Outputs:
+        """One tile on the next free stream."""
+        request = self._free.get()
+        try:
+            tile = np.ascontiguousarray(tile[None], np.float32)
+            answer = request.infer({0: tile}, share_inputs=True, share_outputs=True)
+            # Copied before the request's buffers are used again.
+            return Outputs(*(answer[name].copy() for name in ("logits", "features", "maps")))
+        finally:
+            self._free.put(request)
 
     def warm_up(self) -> None:
         """One inference per stream."""
@@ -100,11 +113,3 @@ def _usable_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _keep(request: Any, where: tuple[list[Outputs | None], int]) -> None:
-    """Copy one request's outputs out before its buffers are used again."""
-    results, i = where
-    results[i] = Outputs(
-        *(request.get_tensor(name).data.copy() for name in ("logits", "features", "maps"))
-    )

@@ -94,6 +94,11 @@ class TorchEngine:
         return "bf16" if self._dtype is torch.bfloat16 else "f32"
 
     @property
+    def streams(self) -> int:
+        """One: a batch fills the device."""
+        return 1
+
+    @property
     def batch_size(self) -> int:
         """The largest captured graph on CUDA; a small batch on a CPU."""
         return GRAPH_SIZES[-1] if self._on_cuda else 8

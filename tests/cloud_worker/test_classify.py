@@ -189,7 +189,7 @@ def test_a_field_without_a_white_cell_is_no_case_for_the_network(
     resnet34_bundle: Bundle,
 ) -> None:
     class NoEngine:
-        name, batch_size = "none", 1
+        name, batch_size, streams = "none", 1, 1
 
         def infer(self, batch: NDArray[np.float32]) -> Outputs:
             raise AssertionError("the network was asked")

@@ -46,6 +46,10 @@ class Picky:
         return self.engine.precision
 
     @property
+    def streams(self) -> int:
+        return self.engine.streams
+
+    @property
     def batch_size(self) -> int:
         return self.engine.batch_size
 
