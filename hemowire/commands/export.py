@@ -163,7 +163,8 @@ def _send(settings: DashboardSettings, args: argparse.Namespace) -> int:
     assert done.facts is not None and done.version is not None
     print(
         f"{args.to} holds case {done.facts.key.text} as FHIR {done.version.value.upper()}: "
-        f"{done.created} resources new, {done.updated} replaced. {done.facts.state_words}"
+        f"{done.created + done.updated} resources, {done.created} of them new. "
+        f"{done.facts.state_words}"
     )
     print(RESEARCH_USE_ONLY)
     return 0

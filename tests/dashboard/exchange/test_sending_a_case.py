@@ -40,10 +40,10 @@ def test_a_case_sent_twice_is_there_once_and_an_amendment_replaces_it(
     answer(lab, None)
     with small_fhir_server(fhir_version=version) as server:
         assert send(config, server) == 0
-        assert "0 replaced. Final: signed by anna" in capsys.readouterr().out
+        assert "of them new. Final: signed by anna" in capsys.readouterr().out
         names = set(server.stored)
         assert send(config, server) == 0
-        assert "0 resources new" in capsys.readouterr().out
+        assert "0 of them new" in capsys.readouterr().out
         assert set(server.stored) == names
         answer(lab, Finding.CLL, by=BERT)
         assert send(config, server) == 0
