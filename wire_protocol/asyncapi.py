@@ -42,7 +42,9 @@ CHANNELS: Final[dict[Kind, Channel]] = {
     Kind.OFFER: Channel(
         (m.Offer,), 1, "Read as $share/workers/{root}/offer/+/+; expires with the wait for it."
     ),
-    Kind.INGEST: Channel((m.Chunk, m.Probe, m.DeviceRelease), 1, "To the worker that claimed."),
+    Kind.INGEST: Channel(
+        (m.Chunk, m.Probe, m.DeviceRelease), 1, "To the worker that claimed, or alone can claim."
+    ),
     Kind.TRANSFER: Channel(
         (
             m.Claim,

@@ -18,6 +18,7 @@ from typing import Any
 
 from wire_protocol import machine_io as io
 from wire_protocol import messages as m
+from wire_protocol.ahead import Ahead
 from wire_protocol.codec import encode
 from wire_protocol.holders import Holders
 from wire_protocol.inquiry import Inquiries
@@ -79,6 +80,7 @@ class Sender:
         self._silences = 0
         self._busies = 0
         self._holders = Holders()
+        self._ahead = Ahead()
         self._out: list[io.SenderEffect] = []
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             io.Connected: self._on_connected,
@@ -173,6 +175,7 @@ class Sender:
         self._connected = False
         self._tokens.clear()
         self._chunks_unacked = 0
+        self._ahead.disconnected()
         self._inquiries.disconnected()
         for upload in list(self._uploads.values()):
             if upload.phase is not Phase.CLAIMED:
@@ -196,7 +199,10 @@ class Sender:
         upload = self._uploads.get(token.attempt)
         if upload is None:
             return
-        if upload.phase is Phase.OFFERED:
+        if upload.phase is Phase.OFFERED and token.offset >= 0:
+            upload.ahead = None  # the Claim, or the wait for it, decides
+            upload.lost(token.offset)
+        elif upload.phase is Phase.OFFERED:
             self._unanswered(upload, now)
         elif event.reason_code == NO_SUBSCRIBERS:
             self._holder_left(upload, now)
@@ -299,6 +305,14 @@ class Sender:
         self._answered(upload, now)
         image = self._images[upload.manifest.image_id]
         self._busies = 0
+        if upload.ahead is not None and upload.ahead.worker != claim.worker:
+            # Its first bytes went to another worker, which will say that it does not know them.
+            self._ahead.missed(now)
+            self._release(claim.worker, claim.attempt, m.Reason.STALE)
+            self._end(upload)
+            self._offer_again(image, now)
+            return
+        self._ahead.claimed(claim)
         upload.phase = Phase.CLAIMED
         upload.worker = claim.worker
         upload.topic = self._topics.build(Kind.INGEST, worker=claim.worker, device=self._device)
@@ -307,7 +321,7 @@ class Sender:
         upload.limit = min(claim.limit, upload.manifest.size_bytes)
         upload.max_chunk = claim.max_chunk
         upload.worker_has(claim.have)
-        if not (upload.stored or upload.inline):
+        if not (upload.stored or upload.first_sent):
             self._out.append(io.Stamp(image.manifest.image_id, upload.attempt, Stage.CLAIMED))
         if image.state is OutboxState.WAITING:
             image.state = OutboxState.SENDING
@@ -338,6 +352,7 @@ class Sender:
         if upload is None or upload.phase is not Phase.OFFERED:
             return
         self.counts.busy += 1
+        self._ahead.missed(now)
         self._answered(upload, now)
         self._end(upload)
         self._hold(now + self._patience.after_busy(busy.retry_after_s, self._busies))
@@ -347,6 +362,9 @@ class Sender:
     def _on_unknown(self, unknown: m.Unknown, now: float) -> None:
         upload = self._uploads.get(unknown.attempt)
         if upload is None or upload.phase is Phase.READING:
+            return
+        if upload.phase is Phase.OFFERED and upload.ahead is not None:
+            upload.ahead = None  # bytes came before the offer; what it says to that is to come
             return
         image = self._images[upload.manifest.image_id]
         self._end(upload)
@@ -414,6 +432,7 @@ class Sender:
     # --- presence of workers -------------------------------------------------------------------------
 
     def _on_worker_status(self, event: io.WorkerStatus, now: float) -> None:
+        self._ahead.status(event.worker, online=event.online)
         if event.online:
             self._silences = 0
             self._hold_until = min(self._hold_until, now)
@@ -675,6 +694,17 @@ class Sender:
         self._out.append(io.Stamp(image.manifest.image_id, upload.attempt, Stage.OFFERED))
         if inline is not None:
             self._stamp_sent(upload, last=True)
+        elif not (upload.stored or preview):
+            self._send_ahead(image, upload, now)
+
+    def _send_ahead(self, image: Image, upload: Upload, now: float) -> None:
+        """Its first bytes follow the offer at once, where it can reach one worker only."""
+        terms = self._ahead.terms(now)
+        if terms is None or self._silences or self._busies or image.failures or image.vanished:
+            return
+        upload.ahead = terms
+        upload.topic = self._topics.build(Kind.INGEST, worker=terms.worker, device=self._device)
+        upload.max_chunk = terms.max_chunk
 
     def _pump_chunks(self) -> None:
         pace = self.pace
@@ -763,7 +793,8 @@ class Sender:
         preview, upload.preview = upload.preview, None
         if not (upload.inline or upload.stored or preview):
             self.pace.sample_rtt(elapsed, now)
-        for chunk in [*upload.out.values(), *([preview] if preview else [])]:
+        inline = upload.out.values() if upload.inline else ()
+        for chunk in [*inline, *([preview] if preview else [])]:
             size = chunk.end - chunk.offset
             self.pace.in_flight -= size
             self.pace.delivered += size
@@ -771,7 +802,8 @@ class Sender:
                 self.pace.sample_rtt(elapsed, now)
             delivered = self.pace.delivered - chunk.delivered
             self.pace.sample_rate(delivered, elapsed, chunk.limited, now)
-        upload.out.clear()
+        if upload.inline:
+            upload.out.clear()
 
     def _unanswered(self, upload: Upload, now: float) -> None:
         """Nobody took the offer: the next ones wait longer for their answer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from wire_protocol.ahead import Terms
 from wire_protocol.manifest import Manifest
 from wire_protocol.messages import Progress, Range
 from wire_protocol.pacing import Pace
@@ -49,6 +50,7 @@ class Upload:
         "_again",
         "_newest",
         "_pace",
+        "ahead",
         "attempt",
         "complete_at",
         "doubted",
@@ -98,6 +100,8 @@ class Upload:
         #: Of the offer's preview, until the offer is answered.
         self.preview: Sent | None = None
         self.sent_at = now
+        #: Before the Claim bytes below this limit may go to that worker; None: no byte may.
+        self.ahead: Terms | None = None
         #: When an unanswered offer is over.
         self.expires = float("inf")
         self.worker = ""
@@ -132,18 +136,24 @@ class Upload:
 
     @property
     def uploading(self) -> bool:
-        """Holds one of the claimed transfers' places: bytes are left to be sent."""
-        return not (self.stored or self.inline) and bool(self.pending or self.reading)
+        """Holds one of the claimed transfers' places: bytes are left to be sent, or nobody took them."""
+        if self.stored or self.inline:
+            return False
+        return self.phase is not Phase.CLAIMED or bool(self.pending or self.reading)
 
     def sendable(self) -> Range | None:
         """The next bytes that may be sent: below the limit, or a gap the worker reported."""
-        if self.phase is not Phase.CLAIMED or self.resuming:
+        if self.phase is Phase.OFFERED and self.ahead is not None:
+            limit = self.ahead.limit
+        elif self.phase is Phase.CLAIMED and not self.resuming:
+            limit = max(self.limit, self.upto)
+        else:
             return None
         first = self.pending.first()
         if first is None:
             return None
         start, end = first
-        end = min(end, max(self.limit, self.upto))
+        end = min(end, limit)
         return (start, end) if start < end else None
 
     def take(self, start: int, end: int) -> None:
@@ -199,11 +209,15 @@ class Upload:
         self.reading.clear()
 
     def worker_has(self, have: tuple[Range, ...]) -> None:
-        """A Claim: these bytes are there already."""
+        """A Claim: these bytes are there already; those sent ahead of it are on their way."""
         size = self.manifest.size_bytes
         self.pending = Ranges([(0, size)])
         for start, end in have:
             self.pending.remove(start, min(end, size))
+        for chunk in self.out.values():
+            self.pending.remove(chunk.offset, chunk.end)
+        for start, end in self.reading.items():
+            self.pending.remove(start, end)
         self._again = Ranges()
 
     def heard(self, progress: Progress, now: float) -> bool:

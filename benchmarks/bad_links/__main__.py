@@ -94,10 +94,11 @@ async def report(args: argparse.Namespace) -> str:
     load_before = os.getloadavg()[0]
     tallies: dict[str, list[Tally]] = {}
     links: dict[str, str] = {}
+    opening = asyncio.Lock()
     beside = [letter for letter in letters if letter != "e"]
-    await asyncio.gather(*(_one_link(letter, args, tallies, links) for letter in beside))
+    await asyncio.gather(*(_one_link(letter, args, tallies, links, opening) for letter in beside))
     if "e" in letters:
-        await _one_link("e", args, tallies, links)
+        await _one_link("e", args, tallies, links, opening)
     found = [tally for letter in letters for tally in tallies[letter]]
     struck = struck_rows(found)
     return "\n".join(
@@ -149,6 +150,7 @@ async def _one_link(
     args: argparse.Namespace,
     tallies: dict[str, list[Tally]],
     links: dict[str, str],
+    opening: asyncio.Lock,
 ) -> None:
     name, repeats = PROFILES[letter]
     profile = find_profile(name)
@@ -158,9 +160,10 @@ async def _one_link(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hemowire-links-")))
         ends = Ends(opened, args.both_ends, cases[0].size_bytes)
-        # Opening measures the link, which blocks: away from the loop that the others run in.
         around = a_site(ends, folder, Implementation.NAMESPACES)
-        site, reports = await asyncio.to_thread(around.__enter__)
+        # Opening measures the link, which blocks: away from the loop, and one after another.
+        async with opening:
+            site, reports = await asyncio.to_thread(around.__enter__)
         stack.push(around.__exit__)
         links[letter] = "\n".join(
             f"- ({letter}) {end}: {link.text()}"

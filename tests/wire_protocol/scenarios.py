@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.wire_protocol.world import KIB, SENDER, Faults, Row, World
 from wire_protocol import messages as m
 from wire_protocol.codec import encode
@@ -562,6 +564,44 @@ def what_kills_decoders_is_not_shown_round() -> None:
     assert last.preview is None
 
 
+def _is_up(row: Row) -> bool:
+    return row.state not in (OutboxState.WAITING, OutboxState.SENDING)
+
+
+def one_by_one(workers: int) -> tuple[float, int]:
+    """Five images of 60 KB, each captured when the one before is stored: how long they took from the
+    second on, and what went up the link, on a link of 1 MB/s with a round trip of 0.2 s."""
+    world = start(
+        workers=workers,
+        uplink_bytes_per_s=1_000_000.0,
+        faults=Faults(latency_s=0.1),
+        round_trip_s=0.2,
+        receiver_settings=ReceiverSettings(),
+    )
+    device = world.devices["d0"]
+    took_s = 0.0
+    for number in range(6):
+        row = device.capture(60 * KIB)
+        began_s = world.now
+        world.run(partial(_is_up, row), 5)
+        took_s += world.now - began_s if number else 0.0
+    finish(world, 30)
+    return took_s / 5, device.wire_bytes
+
+
+def the_only_worker_is_not_waited_for() -> None:
+    """Where nobody else can take the offer, its Claim costs no round trip; with two workers it does."""
+    alone_s, _ = one_by_one(workers=1)
+    beside_another_s, _ = one_by_one(workers=2)
+    assert alone_s < beside_another_s - 0.15
+
+
+def with_several_workers_no_byte_is_sent_in_vain() -> None:
+    """An offer may go to any of them: bytes ahead of its Claim would go to the wrong one."""
+    _, wire = one_by_one(workers=3)
+    assert wire < 1.1 * 6 * 60 * KIB
+
+
 SCENARIOS = (
     lost_chunks_are_reported_and_sent_again,
     a_lost_tail_is_found_by_a_probe,
@@ -598,4 +638,6 @@ SCENARIOS = (
     a_preview_is_not_sent_to_nobody,
     a_preview_travels_twice_at_most,
     what_kills_decoders_is_not_shown_round,
+    the_only_worker_is_not_waited_for,
+    with_several_workers_no_byte_is_sent_in_vain,
 )

@@ -11,6 +11,7 @@ import pytest
 from tests.wire_protocol import scenarios as s
 from wire_protocol import messages as m
 from wire_protocol import receiver as receiver_module
+from wire_protocol.ahead import Ahead
 from wire_protocol.holders import Holders
 from wire_protocol.inquiry import Inquiries
 from wire_protocol.machine_io import OutboxState
@@ -173,6 +174,16 @@ class _NoCrc:
 
 
 MUTANTS = (
+    Mutant(
+        "every Claim is waited for",
+        replace(Ahead, "terms", lambda *_: None),
+        s.the_only_worker_is_not_waited_for,
+    ),
+    Mutant(
+        "bytes go ahead of a Claim whoever may take the offer",
+        replace(Ahead, "terms", lambda self, _now: self._terms),
+        s.with_several_workers_no_byte_is_sent_in_vain,
+    ),
     Mutant(
         "gaps are not reported",
         wrap(Receiver, "_progress", no_gaps),
