@@ -87,9 +87,18 @@ def _edges_at_their_own_height(
         if label == 0 or float(soft[window][own].max()) < _FAINTEST_WHOLE:
             continue
         inside = violet[window]
-        limit = max(FAINTEST_VIOLET, _EDGE_SHARE * float(np.percentile(inside[own], 75)))
+        limit = max(FAINTEST_VIOLET, _EDGE_SHARE * _upper_quartile(inside[own]))
         kept[window] |= (own & (inside > limit)).astype(np.uint8)
     return kept
+
+
+def _upper_quartile(values: NDArray[np.float32]) -> float:
+    """As np.percentile(values, 75), for a fifth of its time: this is asked for each part of a field."""
+    whole, part = divmod(3 * (len(values) - 1), 4)
+    last = min(whole + 1, len(values) - 1)
+    ordered = np.partition(values, (whole, last))
+    low, high = float(ordered[whole]), float(ordered[last])
+    return low + (high - low) * part / 4
 
 
 def _part_touching(labels: Labels, facts: Labels, um_per_px: float) -> int:

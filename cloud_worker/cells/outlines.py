@@ -127,19 +127,21 @@ def _best_rings(gains: Votes) -> NDArray[np.intp]:
     # Half a turn more than one, so that every direction that counts knows both of its neighbours.
     lead = directions // 4
     order = [at % directions for at in range(-lead, directions + lead)]
-    best = gains[:, order[0]].copy()
-    came: list[NDArray[np.intp]] = []
-    padding = np.full((count, _LARGEST_JUMP), -np.inf, np.float32)
+    best = gains[:, order[0]]
+    bests = []
+    window = np.ones((1, 2 * _LARGEST_JUMP + 1), np.uint8)
     for at in order[1:]:
-        padded = np.concatenate([padding, best, padding], axis=1)
-        window = np.lib.stride_tricks.sliding_window_view(padded, 2 * _LARGEST_JUMP + 1, axis=1)
-        jump = window.argmax(axis=2)
-        came.append(jump - _LARGEST_JUMP)
-        best = window.max(axis=2) + gains[:, at]
+        bests.append(best)
+        best = (
+            cv2.dilate(best, window) + gains[:, at]
+        )  # of the radii that are near enough, the best
     chosen = np.zeros((count, len(order)), np.intp)
     chosen[:, -1] = best.argmax(axis=1)
-    everyone = np.arange(count)
+    padded = np.full((count, gains.shape[2] + 2 * _LARGEST_JUMP), -np.inf, np.float32)
+    everyone, near = np.arange(count)[:, None], np.arange(window.size)
     for back in range(len(order) - 1, 0, -1):
         here = chosen[:, back]
-        chosen[:, back - 1] = here + came[back - 1][everyone, here]
+        padded[:, _LARGEST_JUMP:-_LARGEST_JUMP] = bests[back - 1]
+        came = padded[everyone, here[:, None] + near].argmax(axis=1)
+        chosen[:, back - 1] = here + came - _LARGEST_JUMP
     return chosen[:, lead : lead + directions]
