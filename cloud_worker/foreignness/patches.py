@@ -13,42 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_worker.engines.engine import Outputs
-from cloud_worker.foreignness.score import Distances, Tensors
-from cloud_worker.foreignness.spread import Spread, Vectors, measure_spread, nearest
+from cloud_worker.foreignness.score import Distances
+from cloud_worker.foreignness.spread import Bank, Vectors, measure_spread
 
 FARTHEST_SHARE = 0.2
 MOST_KEPT = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Patches:
+class Patches(Bank):
     """M training places in D directions."""
 
     kind: ClassVar[str] = "patches"
-
-    spread: Spread
-    bank: NDArray[np.float32]
-    """M,D, whitened."""
-
-    @property
-    def dims(self) -> int:
-        """D."""
-        return int(self.bank.shape[1])
-
-    def tensors(self) -> Tensors:
-        """By the names that a bundle's card and safetensors file use."""
-        return {
-            "ood.centre": self.spread.centre,
-            "ood.basis": self.spread.basis,
-            "ood.variances": self.spread.variances,
-            "ood.bank": self.bank,
-        }
 
     def distances(self, seen: Outputs) -> Distances:
         """One per tile."""
         places = places_of(seen.maps)
         count, each, channels = places.shape
-        gaps = nearest(self.spread.whitened(places.reshape(-1, channels)), self.bank, 1)
+        gaps = self.gaps(places.reshape(-1, channels), 1)
         farthest = max(1, round(FARTHEST_SHARE * each))
         ranked = np.sort(gaps.reshape(count, each), axis=1)[:, each - farthest :]
         distances: Distances = ranked.mean(axis=1)

@@ -37,6 +37,33 @@ class Spread:
         return np.asarray(np.sqrt(np.maximum(left, 0.0)), np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """M training vectors in the D directions of their spread: what a nearest-neighbour score holds."""
+
+    spread: Spread
+    bank: NDArray[np.float32]
+    """M,D, whitened."""
+
+    @property
+    def dims(self) -> int:
+        """D."""
+        return int(self.bank.shape[1])
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """By the names that a bundle's card and safetensors file use."""
+        return {
+            "ood.centre": self.spread.centre,
+            "ood.basis": self.spread.basis,
+            "ood.variances": self.spread.variances,
+            "ood.bank": self.bank,
+        }
+
+    def gaps(self, vectors: Vectors, k: int) -> NDArray[np.float64]:
+        """N,C -> N: distance to the k-th nearest of the M."""
+        return nearest(self.spread.whitened(vectors), self.bank, k)
+
+
 def measure_spread(vectors: Vectors, dims: int) -> Spread:
     """The spread of N,C vectors along at most `dims` directions."""
     x = vectors.astype(np.float64)
