@@ -51,7 +51,9 @@ PERMISSIONS: Final[dict[Role, frozenset[May]]] = {
     ),
     Role.LAB_OPERATOR: frozenset({May.SEE_RETAKES, May.SEE_IMAGES}),
     Role.ENGINEER: frozenset({May.SEE_OPERATIONS, May.SEE_FIGURES}),
-    Role.ADMINISTRATOR: frozenset({May.MANAGE_ACCOUNTS, May.SEE_AUDIT, May.SEE_OPERATIONS}),
+    Role.ADMINISTRATOR: frozenset(
+        {May.MANAGE_ACCOUNTS, May.SEE_AUDIT, May.SEE_OPERATIONS, May.SEE_FIGURES}
+    ),
 }
 
 

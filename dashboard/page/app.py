@@ -2,7 +2,7 @@
 
 (Over 250 lines: one page shows every address with what it does.)
 
-GET  /  /case/{key}                     the page (one document); /login, /enter the ways in
+GET  /  /case/{key}  /figures           the page (one document); /login, /enter the ways in
 GET  /api/me                            who is signed in, and the token for what changes something
 GET  /api/worklist?offset=&limit=       the list, most urgent first
 GET  /api/events?after=                 changes as server-sent events
@@ -10,6 +10,8 @@ GET  /api/cases/{key}[?blind=1]         a case
 GET  /api/fields/{image_id}/picture     the archived bytes; /small a small JPEG
 GET  /api/fields/{image_id}/cell?x=&y=&side=  a white cell in the picture's own pixels
 GET  /api/fields/{image_id}/map/{class}       where the model's score comes from
+GET  /api/figures                       how the AI is doing
+GET  /api/retakes                       the lab's queue; /{image_id}/small a small JPEG
 GET  /api/model?name=                   a model's card
 POST /api/cases/{key}/sign|amend|withdraw|undo|refer|retake|reveal
 POST /api/push/subscribe|unsubscribe
@@ -50,6 +52,7 @@ from dashboard.page.bodies import (
 )
 from dashboard.page.door import Door, DoorRefusedError
 from dashboard.page.event_stream import change_events
+from dashboard.page.figure_routes import FigureRoutes
 from dashboard.page.guard import Guard, client_address
 from dashboard.page.models import Models, class_names
 from dashboard.page.picture_routes import PictureRoutes
@@ -119,6 +122,7 @@ class PageApp:
         self._streams: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Event()
         self._log = get_log("dashboard")
+        pictures = Pictures(archive)
         page = file_answer(STATIC / "index.html", _HTML)
         files = [
             Route(f"/{file.name}", file_answer(file, _KINDS[file.suffix]))
@@ -128,6 +132,7 @@ class PageApp:
         routes = [
             Route("/", page),
             Route("/case/{key}", page),
+            Route("/figures", page),
             Route("/login", file_answer(STATIC / "login.html", _HTML)),
             Route("/login", self._sign_in, methods=["POST"]),
             Route("/enter", file_answer(STATIC / "enter.html", _HTML)),
@@ -147,7 +152,8 @@ class PageApp:
             Route("/api/cases/{key}/retake", self._retake, methods=["POST"]),
             Route("/api/push/subscribe", self._subscribe, methods=["POST"]),
             Route("/api/push/unsubscribe", self._unsubscribe, methods=["POST"]),
-            *PictureRoutes(Pictures(archive), self._seen, models).routes(),
+            *PictureRoutes(pictures, self._seen, models).routes(),
+            *FigureRoutes(desk, pictures).routes(),
             Route("/sw.js", worker_answer(STATIC)),
             *files,
         ]
@@ -212,6 +218,8 @@ class PageApp:
             "token": person.csrf,
             "may_see": actor.may(May.SEE_CASES),
             "may_sign": actor.may(May.REVIEW),
+            "may_see_figures": actor.may(May.SEE_FIGURES),
+            "may_see_retakes": actor.may(May.SEE_RETAKES),
             "may_retake": self._retakes is not None and actor.may(May.ASK_RETAKE),
             "push_key": "" if self._push is None else self._push.key.public,
             "reads_before_ai": actor.reads_before_ai,

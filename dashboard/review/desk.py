@@ -37,15 +37,12 @@ from dashboard.cases.settings import CaseSettings
 from dashboard.cases.tables import CaseRow
 from dashboard.engine import open_engine
 from dashboard.review import machine, reading
-from dashboard.review.agreement import Agreement, agreement
-from dashboard.review.drift import DriftDay, read_drift
 from dashboard.review.events import AiSaid, AnyEvent, Placed
+from dashboard.review.figures import Figures, read_figures
 from dashboard.review.machine import Opinion, Review
 from dashboard.review.settings import ReviewSettings
-from dashboard.review.signed import read_signed
 from dashboard.review.store import extend, load_review, settle_all, settled, time_of
 from dashboard.review.tables import ReadingRow
-from dashboard.review.turnaround import Turnaround, read_turnaround
 from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, RetakeLine, WorklistPage
 from dashboard.schema import DiagnosisRow, ImageRow, StoreRow
 from dashboard.store import RecordsStore, StoreAway
@@ -276,24 +273,14 @@ class Desk:
 
     # --- figures --------------------------------------------------------------------------------
 
-    def agreement(self, actor: Actor) -> tuple[Agreement, Agreement]:
-        """How often people and the AI say the same: readers who had not seen its answer, then
-        those who had."""
+    def figures(self, actor: Actor, *, days: int = 60) -> Figures:
+        """How the AI is doing; a view, written into the audit book."""
         actor.require(May.SEE_FIGURES)
         with self._reader.begin() as connection:
-            return agreement(read_signed(connection, actor.site))
-
-    def drift(self, actor: Actor, *, days: int = 60) -> list[DriftDay]:
-        """How unlike the training images each day's fields were, the oldest day first."""
-        actor.require(May.SEE_FIGURES)
-        with self._reader.begin() as connection:
-            return read_drift(connection, site=actor.site, days=days)
-
-    def turnaround(self, actor: Actor) -> list[Turnaround]:
-        """How long cases wait to be opened and to be signed, by urgency."""
-        actor.require(May.SEE_FIGURES)
-        with self._reader.begin() as connection:
-            return read_turnaround(connection, site=actor.site)
+            found = read_figures(connection, site=actor.site, days=days)
+        with self._begin() as connection:
+            self._book.write(connection, actor, "view_figures", "", time_of(self._now_ms()))
+        return found
 
     # --- deeds ----------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 import { CasePane } from "./case.js";
 import { isOpen, open, shut } from "./dialogs.js";
 import { byId, h, write } from "./dom.js";
+import { leaveFigures, showFigures } from "./figures.js";
 import { canInstall, forgetKept, installNow, keepOffline } from "./offline.js";
 import { canNotify, isNotified, notifyMe, notifyMeNot } from "./notify.js";
+import { leaveRetakes, showRetakes } from "./retakes.js";
 import { Feed, ask, setToken, wish } from "./server.js";
 import { setMe } from "./signing.js";
 import { caseWord, clock, urgencyWord, kindOf } from "./words.js";
@@ -45,7 +47,7 @@ function remember(name, value) {
 }
 
 const list = new Worklist((key) => go(key));
-const pane = new CasePane({ onBack: () => history.state?.fromList ? history.back() : go(""), isOffline, more: menu });
+const pane = new CasePane({ onBack: backToList, isOffline, more: menu });
 const feed = new Feed({ onChanges: take, onGap: () => load(), onLife: (now) => setLife(now) });
 
 // --- the list -----------------------------------------------------------------------------------
@@ -78,7 +80,11 @@ async function load() {
     }
     document.body.dataset.whole = "yes";
   } catch (error) {
-    if (error.status === 403) return write(byId("empty"), error.message);
+    if (error.status === 403) {
+      setLife("alive");
+      document.body.dataset.ready = "yes";
+      return write(byId("empty"), error.message);
+    }
     setLife("lost");
     if (turn === loading) setTimeout(() => turn === loading && load(), 3000);
     document.body.dataset.ready = "yes";
@@ -121,6 +127,19 @@ function keyOfPlace() {
   return found ? decodeURIComponent(found[1]) : "";
 }
 
+const FIGURES = "/figures";
+
+function goToFigures() {
+  shut();
+  if (location.pathname !== FIGURES) history.pushState({ fromList: true }, "", FIGURES);
+  follow();
+}
+
+function backToList() {
+  if (history.state?.fromList) history.back();
+  else go("");
+}
+
 function go(key, { replace = false } = {}) {
   const path = key ? `/case/${encodeURIComponent(key)}` : "/";
   const state = { fromList: Boolean(key) && !pane.key };
@@ -130,10 +149,18 @@ function go(key, { replace = false } = {}) {
 
 function follow() {
   const key = keyOfPlace();
-  document.body.dataset.view = key ? "case" : "list";
+  if (!me) return;
+  const isOnlyFigures = !me.may_see && !me.may_see_retakes && me.may_see_figures;
+  const isFigures = isOnlyFigures || location.pathname === FIGURES;
+  document.body.dataset.view = key || isFigures ? "case" : "list";
+  document.body.dataset.only = isOnlyFigures ? "figures" : "";
   list.select(key);
-  if (!key) pane.close();
-  else if (key !== pane.key) pane.show(key, { me, isBlind: isBlind() });
+  leaveFigures();
+  leaveRetakes();
+  if (isFigures || !key || !me.may_see) pane.close();
+  if (isFigures) showFigures(isOnlyFigures ? { menu: openMenu } : { back: backToList });
+  else if (key && !me.may_see) showRetakes(key, list.lines.get(key), backToList);
+  else if (key && key !== pane.key) pane.show(key, { me, isBlind: isBlind() });
 }
 
 addEventListener("popstate", follow);
@@ -143,6 +170,7 @@ addEventListener("popstate", follow);
 function menu() {
   return [
     h("button", { type: "button", ariaPressed: String(isBlind()), disabled: Boolean(me?.reads_before_ai), onclick: toggleBlind }, `Read before AI: ${me?.reads_before_ai ? "always, for this account" : isBlind() ? "on" : "off"}`),
+    me?.may_see_figures ? h("button", { type: "button", onclick: goToFigures }, "How the AI is doing") : null,
     canNotify(me) ? h("button", { type: "button", ariaPressed: String(isTold), onclick: toggleNotified }, `Notify me of urgent cases: ${isTold ? "on" : "off"}`) : null,
     canInstall() ? h("button", { type: "button", onclick: installNow }, "Install this page") : null,
     h("button", { type: "button", onclick: keysHelp }, "Keys"),
@@ -197,7 +225,8 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-byId("menu").onclick = () => open("hemowire", [h("div", { className: "menu" }, ...menu().filter(Boolean))], [], { closeWord: "Close" });
+const openMenu = () => open("hemowire", [h("div", { className: "menu" }, ...menu().filter(Boolean))], [], { closeWord: "Close" });
+byId("menu").onclick = openMenu;
 
 // --- begin --------------------------------------------------------------------------------------
 

@@ -61,6 +61,9 @@ export class Feed {
     });
     addEventListener("online", () => this.last !== null && this.#open());
     addEventListener("offline", () => this.onLife("lost"));
+    // A page that the browser keeps for "back" would hold its connection, and a browser has few for each server.
+    addEventListener("pagehide", () => this.source?.close());
+    addEventListener("pageshow", (event) => event.persisted && this.last !== null && this.#open());
   }
 
   /** From this change on. */

@@ -290,7 +290,7 @@ ALLOWED = {
                         "see_figures"},
     Role.LAB_OPERATOR: {"see_retakes", "see_images"},
     Role.ENGINEER: {"see_operations", "see_figures"},
-    Role.ADMINISTRATOR: {"manage_accounts", "see_audit", "see_operations"},
+    Role.ADMINISTRATOR: {"manage_accounts", "see_audit", "see_operations", "see_figures"},
 }  # fmt: skip
 
 

@@ -182,7 +182,8 @@ def test_agreement_is_told_apart_by_whether_the_ai_s_answer_was_seen(
     sign(desk, lab, "S004", Finding.AML, BLIND)  # unseen, same
     sign(desk, lab, "S003", Finding.AML, BLIND)  # and seen then: counts in both
     sign(desk, lab, "S009", Finding.AML)
-    unseen, seen = desk.agreement(ANNA)
+    figures = desk.figures(ANNA)
+    unseen, seen = figures.unseen, figures.seen
     assert (unseen.same.agreed, unseen.same.total) == (1, 2)
     assert (seen.same.agreed, seen.same.total, seen.abstained) == (3, 4, 1)
     assert (seen.same_urgency.agreed, seen.same_urgency.total) == (4, 4)
@@ -193,10 +194,10 @@ def test_agreement_is_told_apart_by_whether_the_ai_s_answer_was_seen(
     assert (round(low, 3), round(high, 3)) == (0.095, 0.905)  # Wilson's, 1 of 2
     for actor, may in ((ENGINEER, True), (OPERATOR, False)):
         if may:
-            assert desk.agreement(actor)[1].same.total == 4
+            assert desk.figures(actor).seen.same.total == 4
         else:
             with pytest.raises(NotAllowedError):
-                desk.agreement(actor)
+                desk.figures(actor)
     desk.close()
     assert main(["export", "--agreement", "--config", config]) == 0
     said = capsys.readouterr().out
@@ -209,7 +210,7 @@ def test_drift_is_told_by_day(lab: Lab) -> None:
     for number, score in enumerate((10.0, 20.0, 90.0)):
         file_pictures(lab, [(number, f"S{number:03}")], ood_percentile=score)
     desk = lab.desk()
-    (day,) = desk.drift(ANNA)
+    (day,) = desk.figures(ANNA).drift
     assert (day.day, day.fields, day.median, day.p90) == (AT[:10], 3, 20.0, 90.0)
     desk.close()
 
@@ -222,7 +223,7 @@ def test_how_long_cases_wait_is_told_by_urgency(lab: Lab) -> None:
     desk.case("lab.S000", ANNA)
     lab.wait(30)
     sign(desk, lab, "S001", None)
-    (acute,) = desk.turnaround(ANNA)
+    (acute,) = desk.figures(ANNA).turnaround
     assert (acute.urgency, acute.unread) == ("suspected_acute", 1)
     assert (acute.opened.cases, acute.opened.median_s, acute.opened.p90_s) == (2, 90.0, 90.0)
     assert (acute.signed.cases, acute.signed.median_s) == (1, 100.0)  # the undo has its 10 s
