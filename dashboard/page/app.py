@@ -14,6 +14,7 @@ GET  /api/figures                       how the AI is doing
 GET  /api/retakes                       the lab's queue; /{image_id}/small a small JPEG
 GET  /api/model?name=                   a model's card
 POST /api/cases/{key}/sign|amend|withdraw|undo|refer|retake|reveal
+POST /api/cases/{key}/export            a signed case as PDF, FHIR, DICOM or CSV
 POST /api/push/subscribe|unsubscribe
 POST /login  /enter  /logout
 """
@@ -52,6 +53,7 @@ from dashboard.page.bodies import (
 )
 from dashboard.page.door import Door, DoorRefusedError
 from dashboard.page.event_stream import change_events
+from dashboard.page.export_routes import ExportRoutes
 from dashboard.page.figure_routes import FigureRoutes
 from dashboard.page.guard import Guard, client_address
 from dashboard.page.models import Models, class_names
@@ -154,6 +156,7 @@ class PageApp:
             Route("/api/push/unsubscribe", self._unsubscribe, methods=["POST"]),
             *PictureRoutes(pictures, self._seen, models).routes(),
             *FigureRoutes(desk, pictures).routes(),
+            *ExportRoutes(desk, models).routes(),
             Route("/sw.js", worker_answer(STATIC)),
             *files,
         ]
@@ -218,6 +221,7 @@ class PageApp:
             "token": person.csrf,
             "may_see": actor.may(May.SEE_CASES),
             "may_sign": actor.may(May.REVIEW),
+            "may_export": actor.may(May.EXPORT),
             "may_see_figures": actor.may(May.SEE_FIGURES),
             "may_see_retakes": actor.may(May.SEE_RETAKES),
             "may_retake": self._retakes is not None and actor.may(May.ASK_RETAKE),

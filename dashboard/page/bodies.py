@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,6 +68,22 @@ class Refer(Deed):
     """To an account, or "" to whoever comes first."""
 
     to: str = Field(default="", max_length=32)
+
+
+class Form(StrEnum):
+    """What a case can be taken along as."""
+
+    PDF = "pdf"
+    FHIR_R5 = "fhir-r5"
+    FHIR_R4B = "fhir-r4b"
+    DICOM = "dicom"
+    CSV = "csv"
+
+
+class Export(Body):
+    """A signed case, to be taken along."""
+
+    form: Form
 
 
 class Retake(Deed):

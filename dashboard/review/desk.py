@@ -36,6 +36,8 @@ from dashboard.cases.keys import CaseKey, case_key, parse_case_key
 from dashboard.cases.settings import CaseSettings
 from dashboard.cases.tables import CaseRow
 from dashboard.engine import open_engine
+from dashboard.exchange.facts import ReportFacts
+from dashboard.exchange.read_facts import read_facts
 from dashboard.review import machine, reading
 from dashboard.review.events import AiSaid, AnyEvent, Placed
 from dashboard.review.figures import Figures, read_figures
@@ -249,6 +251,33 @@ class Desk:
         if self._archive is None:
             raise NoSuchCaseError("this desk was opened without an archive")
         return row.sha256, self._archive.read(row.sha256)
+
+    def report(self, key: str, actor: Actor, form: str) -> ReportFacts:
+        """What a report of a signed case is made of; an export, written into the audit book first.
+
+        Raises NoSuchCaseError, ReviewRefusedError where nobody has signed, ArchiveAway.
+        """
+        actor.require(May.EXPORT)
+        wanted = _parse(key, actor)
+        now_ms = self._now_ms()
+        if self._archive is None:
+            raise NoSuchCaseError("this desk was opened without an archive")
+        with self._begin() as connection:
+            row, review = self._locked(connection, wanted, now_ms)
+            if review.signature is None:
+                raise machine.ReviewRefusedError(
+                    "not_signed", "nobody has signed this case: there is no report yet"
+                )
+            if actor.reads_before_ai and not reading.has_seen_ai(connection, row.id, actor.account):
+                raise machine.ReviewRefusedError(
+                    "ai_not_seen", "a report says what the AI says: answer first"
+                )
+            detail = {"format": form, "status": review.status.value}
+            self._book.write(
+                connection, actor, "export", wanted.text, time_of(now_ms), detail=detail
+            )
+        with self._reader.begin() as connection:
+            return read_facts(connection, wanted, self._archive, time_of(now_ms))
 
     # --- the feed -------------------------------------------------------------------------------
 

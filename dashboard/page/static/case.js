@@ -2,6 +2,7 @@
 // more than 250 lines, since all of it redraws from the same view: parts that stand alone are modules beside it.)
 import { crops } from "./crops.js";
 import { byId, h, write } from "./dom.js";
+import { askExport } from "./exporting.js";
 import { Seen } from "./seen.js";
 import { ask } from "./server.js";
 import { askAnswer, askConfirm, askRefer, askRetake, askWithdraw, offerUndo, reveal } from "./signing.js";
@@ -189,6 +190,7 @@ export class CasePane {
         h("button", { type: "button", disabled: !canAct, onclick: () => askRefer(view, after) }, "Refer to a second reader…"),
         h("button", { type: "button", disabled: !canAct || !this.me.may_retake, onclick: () => askRetake(view, after) }, "Ask for a retake…"),
         view.is_blind ? h("button", { type: "button", onclick: () => this.#reveal() }, "Show what the AI says now") : null,
+        view.signed_at && this.me.may_export ? h("button", { type: "button", disabled: this.isOffline(), onclick: () => askExport(view) }, "Export: PDF, FHIR, DICOM, CSV…") : null,
         view.signed_at && view.line.status !== "entered_in_error" ? h("button", { type: "button", disabled: !canAct, onclick: () => askWithdraw(view, after) }, "Withdraw the report…") : null,
         this.me.may_retake ? null : h("p", { className: "quiet" }, "No retakes from here: this page has no account on the broker."),
         ...this.more()),

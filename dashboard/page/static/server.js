@@ -31,19 +31,36 @@ export function setToken(text) {
   token = text;
 }
 
+async function post(path, body) {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Hemowire-Token": token },
+    body: JSON.stringify(body),
+  });
+  if (response.status === 401) location.replace("/login");
+  return response;
+}
+
 /** Has the server do something; "" or what went wrong comes back as `error`. */
 export async function wish(path, body = {}) {
   try {
-    const response = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Hemowire-Token": token },
-      body: JSON.stringify(body),
-    });
-    if (response.status === 401) location.replace("/login");
+    const response = await post(path, body);
     const answer = await response.json().catch(() => ({}));
     return response.ok ? { ...answer, error: "" } : { error: answer.error ?? `The server answered ${response.status}.` };
   } catch {
     return { error: "The server does not answer: whether it was done is not known. Load the case again." };
+  }
+}
+
+/** Has the server make a file; `file` or what went wrong. */
+export async function take(path, body) {
+  try {
+    const response = await post(path, body);
+    if (!response.ok) return { error: (await response.json().catch(() => ({}))).error ?? `The server answered ${response.status}.` };
+    const name = response.headers.get("content-disposition")?.match(/filename="([^"]+)"/)?.[1] ?? "report";
+    return { file: new File([await response.blob()], name, { type: response.headers.get("content-type") ?? "" }), error: "" };
+  } catch {
+    return { error: "The server does not answer." };
   }
 }
 
