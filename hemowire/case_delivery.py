@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hemowire.case_export import CaseExportError, require_cases
+from hemowire.case_export import CaseExportError
+from hemowire.case_house import case_house
 
 if TYPE_CHECKING:
     from dashboard.exchange.codes import FhirVersion
@@ -34,55 +34,32 @@ def send_case(
 ) -> Attempt:
     """The attempt that brought it there; raises CaseExportError, NoSuchReportError, StoreError,
     ArchiveAway."""
-    from dashboard.accounts.roles import at_terminal
-    from dashboard.audit.book import AuditBook, load_key
-    from dashboard.blobs import BlobArchive
-    from dashboard.engine import open_engine
     from dashboard.exchange.fhir_client import FhirClient
     from dashboard.exchange.posting import FhirPost
-    from dashboard.exchange.read_facts import find_key
     from dashboard.exchange.retrying import RetryRule
-    from dashboard.review.store import settle_all
-    from dashboard.store import RecordsStore
-    from hemowire.page_models import BundleModels
-    from service_runtime.boot import wall_time
 
     server = _server(settings.fhir, url, header_file, ca_file)
-    require_cases(settings)
-    RecordsStore(settings.database_url, wall_time(), settings.cases).close()
-    book = AuditBook(load_key(settings.accounts.audit_key_file))
-    archive = BlobArchive(settings.archive_url)
-    engine = open_engine(settings.database_url)
-    reader = open_engine(settings.database_url, read_only=True)
-    try:
-        with engine.begin() as connection:  # what time has signed by now is signed
-            settle_all(connection, time.time_ns() // 1_000_000)
-        with reader.begin() as connection:
-            key = find_key(connection, case)
+    client = FhirClient(
+        server.url,
+        timeout_s=server.timeout_s,
+        header_file=server.header_file,
+        ca_file=server.ca_file,
+    )
+    with case_house(settings, case) as house:
         post = FhirPost(
-            FhirClient(
-                server.url,
-                timeout_s=server.timeout_s,
-                header_file=server.header_file,
-                ca_file=server.ca_file,
-            ),
-            engine=engine,
-            reader=reader,
-            archive=archive,
-            models=BundleModels(settings.bundles),
-            book=book,
+            client,
+            engine=house.engine,
+            reader=house.reader,
+            archive=house.archive,
+            models=house.models,
+            book=house.book,
             # It may stand in the page's queue, too: only a refusal ends it there.
             rule=RetryRule(server.attempts + _ATTEMPTS, server.first_wait_s, _LONGEST_WAIT_S),
             timeout_s=server.timeout_s,
             version=version or server.version,
         )
-        server_id, smear_case_id = post.ask_for(key)
-        who = at_terminal(getpass.getuser())
-        return _until_there(lambda: post.attempt(server_id, smear_case_id, who), told)
-    finally:
-        reader.dispose()
-        engine.dispose()
-        archive.close()
+        server_id, smear_case_id = post.ask_for(house.key)
+        return _until_there(lambda: post.attempt(server_id, smear_case_id, house.by), told)
 
 
 def read_deliveries(settings: DashboardSettings, url: str) -> list[Delivery]:

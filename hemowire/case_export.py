@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboard.exchange.facts import ReportFacts
+from hemowire.case_house import CaseHouse, case_house
 
 if TYPE_CHECKING:
+    from dashboard.exchange.facts import ReportFacts
     from dashboard.page.settings import DashboardSettings
 
 
@@ -17,97 +16,62 @@ class CaseExportError(Exception):
     """The report cannot be written; the message says why."""
 
 
-def require_cases(settings: DashboardSettings) -> None:
-    """Raises StoreError where there is no records store with cases; makes none."""
-    from sqlalchemy import inspect
-
-    from dashboard.engine import StoreError, open_engine
-
-    reader = open_engine(settings.database_url, read_only=True)
-    try:
-        with reader.begin() as connection:
-            if not inspect(connection).has_table("smear_case"):
-                raise StoreError("records database: it has no cases yet; run `hemowire records`")
-    finally:
-        reader.dispose()
-
-
 def export_case(settings: DashboardSettings, case: str, form: str, out: Path) -> ReportFacts:
     """What was written; raises CaseExportError, NoSuchReportError, StoreError, ArchiveAway, OSError."""
-    from dashboard.accounts.roles import at_terminal
-    from dashboard.audit.book import AuditBook, load_key
-    from dashboard.blobs import BlobArchive
-    from dashboard.engine import open_engine
-    from dashboard.exchange.read_facts import find_key, read_facts
-    from dashboard.review.store import settle_all
-    from service_runtime.boot import wall_time
+    require_free(out)
+    with case_house(settings, case) as house:
+        facts = house.facts()
+        # Made before the book is opened: nobody waits for a network that draws a map.
+        files = _files(facts, form, house, out)
+        told = {"format": form, "status": facts.status.value, "fields": facts.fields}
+        house.audit("export", facts.made_at, **told)
+        if form == "dicom":
+            out.mkdir()
+        for path, data in files.items():
+            with path.open("xb") as file:
+                file.write(data)
+        if form == "dicom":
+            note_dicom(house, [path.stem for path in files], "file", facts.made_at)
+    return facts
 
+
+def require_free(out: Path) -> None:
+    """Raises CaseExportError where there is something already, or nowhere to put it."""
     if out.exists():
         raise CaseExportError(f"--out {out}: it exists; name a new file")
     if not out.parent.is_dir():
         raise CaseExportError(f"--out {out}: there is no folder {out.parent}")
-    require_cases(settings)
-    reader = open_engine(settings.database_url, read_only=True)
-    try:
-        with reader.begin() as connection:
-            key = find_key(connection, case)
-    finally:
-        reader.dispose()
-    book = AuditBook(load_key(settings.accounts.audit_key_file))
-    archive = BlobArchive(settings.archive_url)
-    engine = open_engine(settings.database_url)
-    try:
-        with engine.begin() as connection:  # what time has signed by now is signed
-            settle_all(connection, time.time_ns() // 1_000_000)
-        with engine.begin() as connection:
-            facts = read_facts(connection, key, archive, wall_time())
-            files = _files(facts, form, settings.bundles, out)
-            who = at_terminal(getpass.getuser())
-            detail = {"format": form, "status": facts.status.value, "fields": facts.fields}
-            book.write(connection, who, "export", key.text, facts.made_at, detail=detail)
-    finally:
-        engine.dispose()
-        archive.close()
-    if form == "dicom":
-        out.mkdir()
-    for path, data in files.items():
-        with path.open("xb") as file:
-            file.write(data)
-    return facts
 
 
-def _files(
-    facts: ReportFacts, form: str, bundles: tuple[Path, ...], out: Path
-) -> dict[Path, bytes]:
-    """One file, or with DICOM a folder of one for each picture that there is."""
-    if form != "dicom":
-        return {out: _made(facts, form, bundles)}
+def dicom_images(facts: ReportFacts) -> dict[str, bytes]:
+    """By image id, of each picture that there is; raises CaseExportError where there is none."""
     from dashboard.exchange.dicom import NoDicomError, field_dicom
 
     there = [picture for picture in facts.pictures if not picture.missing]
     if not there:
         raise CaseExportError(f"case {facts.key.text}: it has no picture that can be had")
     try:
-        return {out / f"{one.image_id}.dcm": field_dicom(facts, one) for one in there}
+        return {one.image_id: field_dicom(facts, one) for one in there}
     except NoDicomError as error:
         raise CaseExportError(str(error)) from error
 
 
-def _made(facts: ReportFacts, form: str, bundles: tuple[Path, ...]) -> bytes:
-    from dashboard.exchange.codes import FhirVersion
+def note_dicom(house: CaseHouse, image_ids: list[str], place: str, at: str) -> None:
+    """These have DICOM images from now on: the next FHIR report names them."""
+    from sqlalchemy import delete, insert
 
-    if form == "csv":
-        from dashboard.exchange.table import case_csv
+    from dashboard.exchange.tables import DicomImageRow
 
-        return case_csv(facts).encode()
-    from hemowire.page_models import BundleModels
+    rows = [{"image_id": image_id, "place": place, "made_at": at} for image_id in image_ids]
+    with house.engine.begin() as connection:
+        connection.execute(delete(DicomImageRow).where(DicomImageRow.image_id.in_(image_ids)))
+        connection.execute(insert(DicomImageRow), rows)
 
-    card = BundleModels(bundles).card(facts.model)
-    if form == "pdf":
-        from dashboard.exchange.pdf import case_pdf
 
-        return case_pdf(facts, card)
-    from dashboard.exchange.fhir import fhir_json
+def _files(facts: ReportFacts, form: str, house: CaseHouse, out: Path) -> dict[Path, bytes]:
+    """One file, or with DICOM a folder of one for each picture that there is."""
+    if form == "dicom":
+        return {out / f"{image_id}.dcm": data for image_id, data in dicom_images(facts).items()}
+    from dashboard.exchange.forms import make_form
 
-    version = FhirVersion.R5 if form == "fhir" else FhirVersion(form.removeprefix("fhir-"))
-    return fhir_json(facts, card, version).encode()
+    return {out: make_form(facts, house.models, form)}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from datetime import UTC, datetime
 from typing import Final
 
-import cv2
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, VLMicroscopicImageStorage
 
+from dashboard.exchange.dicom_names import series_uid, sop_uid, study_uid
 from dashboard.exchange.facts import ReportFacts, ReportPicture
+from dashboard.exchange.report_pictures import Pixels, decode
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 _BASELINE: Final = 0xC0
@@ -62,12 +62,11 @@ def field_dicom(facts: ReportFacts, picture: ReportPicture) -> bytes:
 
 def _described(facts: ReportFacts, picture: ReportPicture) -> Dataset:
     at = datetime.fromisoformat(picture.captured_at).astimezone(UTC)
-    number = [one.image_id for one in facts.pictures].index(picture.image_id) + 1
     image = Dataset()
     image.SpecificCharacterSet = "ISO_IR 192"
     image.SOPClassUID = VLMicroscopicImageStorage
-    image.SOPInstanceUID = _uid(facts, f"image {picture.image_id}")
-    image.StudyInstanceUID, image.SeriesInstanceUID = _uid(facts, "study"), _uid(facts, "series")
+    image.SOPInstanceUID = sop_uid(facts, picture.image_id)
+    image.StudyInstanceUID, image.SeriesInstanceUID = study_uid(facts), series_uid(facts)
     # Whose it is stays with the laboratory: the case id alone is told.
     image.PatientName, image.PatientBirthDate, image.PatientSex = "", "", ""
     image.PatientID = facts.key.text[:64]
@@ -76,7 +75,11 @@ def _described(facts: ReportFacts, picture: ReportPicture) -> Dataset:
     image.TimezoneOffsetFromUTC = "+0000"
     image.StudyID = facts.key.case_id[:16]
     image.AccessionNumber, image.ReferringPhysicianName, image.Laterality = "", "", ""
-    image.Modality, image.SeriesNumber, image.InstanceNumber = "GM", 1, number
+    image.Modality, image.SeriesNumber, image.InstanceNumber = (
+        "GM",
+        1,
+        facts.number_of(picture.image_id),
+    )
     image.Manufacturer, image.StationName = "", picture.device[:16]
     image.PatientOrientation = None
     image.ImageType = ["ORIGINAL", "PRIMARY"]
@@ -86,18 +89,8 @@ def _described(facts: ReportFacts, picture: ReportPicture) -> Dataset:
     return image
 
 
-def _uid(facts: ReportFacts, name: str) -> str:
-    """The same in every export of the case: 2.25 and a number that its report's id gives."""
-    digest = hashlib.sha256(f"{facts.report_id}:{name}".encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
-
-
-def _pixels(picture: ReportPicture) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(picture.data or b"", np.uint8), flags)
-    except cv2.error:
-        pixels = None
+def _pixels(picture: ReportPicture) -> Pixels:
+    pixels = decode(picture.data or b"")
     if pixels is None:
         raise NoDicomError(f"field {picture.image_id}: the picture cannot be decoded")
     return np.ascontiguousarray(pixels[:, :, ::-1], dtype=np.uint8)

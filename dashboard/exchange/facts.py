@@ -50,6 +50,13 @@ class ReportPicture:
     missing: str = ""
     #: It came after the signature: whoever signed had not seen it.
     is_new: bool = False
+    #: The model that answered, with its engine; the scale that it was given; the class to draw a map
+    #: of, "" where it named none.
+    model: str = ""
+    um_per_px: float | None = None
+    map_key: str = ""
+    #: A DICOM image was made of it.
+    has_dicom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,10 @@ class ReportFacts:
     def signature(self) -> ReportSignature | None:
         """The one that counts: the last."""
         return self.signatures[-1] if self.signatures else None
+
+    def number_of(self, image_id: str) -> int:
+        """The field's place in the case, from 1."""
+        return [one.image_id for one in self.pictures].index(image_id) + 1
 
     @property
     def is_signed(self) -> bool:

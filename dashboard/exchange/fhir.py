@@ -4,77 +4,81 @@ DiagnosticReport: partial, final, amended or entered-in-error. Observations: wha
 (5909-7) and, once signed, what the person says (14869-2), and the counted white cells. Whatever
 holds the model's words carries the label AIAST; what a person alone said does not. What the model
 said becomes final where the person who signs confirmed it, else it stays preliminary. No Patient,
-no subject, no comment.
+no comment; an ImagingStudy, which must have a subject, says that it is masked.
 """
 
 from __future__ import annotations
 
-import uuid
-from typing import Any, Final
+from typing import Any
 
 from dashboard.exchange.codes import (
-    ABSENT,
     AGENT,
     LOINC,
-    OBSERVATION_CATEGORY,
-    OBSERVATION_STATUS,
-    OBSERVATION_VALUE,
     REPORT_STATUS,
-    REVIEW,
     SECTION,
     SMEAR_FINDING,
-    UCUM,
     FhirVersion,
     coding,
 )
 from dashboard.exchange.facts import ReportFacts, ReportSignature
 from dashboard.exchange.fhir_checks import check_bundle
+from dashboard.exchange.fhir_documents import (
+    Enclosed,
+    document,
+    imaging_study,
+    map_document,
+    presented_form,
+)
+from dashboard.exchange.fhir_findings import ai_finding, person_finding, white_cells
+from dashboard.exchange.fhir_names import LABEL, Names
 from dashboard.exchange.fhir_parts import (
     IDS,
     Resource,
     concept,
     device,
-    document,
     narrative,
     person,
     reference,
 )
-from dashboard.page.models import Models, ModelView
-from wire_protocol.json_messages import DiagnosisStatus
-from wire_protocol.words import RESEARCH_USE_ONLY, class_word
-
-_LABEL: Final = {"security": [coding(OBSERVATION_VALUE, "AIAST")]}
+from dashboard.page.models import ModelView
+from wire_protocol.words import RESEARCH_USE_ONLY
 
 
-def fhir_json(facts: ReportFacts, card: ModelView, version: FhirVersion) -> str:
-    """The bundle as text, which fhir.resources has read and our own checks have passed; raises
-    FhirRefusedError."""
-    bundle = fhir_bundle(facts, card, version)
-    check_bundle(bundle, version)
-    text: str = _read_by_others(bundle, version).model_dump_json(indent=2)
-    return text + "\n"
-
-
-def checked_bundle(facts: ReportFacts, models: Models, version: FhirVersion) -> Resource:
+def checked_bundle(
+    facts: ReportFacts, card: ModelView, version: FhirVersion, enclosed: Enclosed | None = None
+) -> Resource:
     """The bundle, which fhir.resources has read and our own checks have passed; raises
     FhirRefusedError."""
-    bundle = fhir_bundle(facts, models.card(facts.model), version)
+    bundle = fhir_bundle(facts, card, version, enclosed)
     check_bundle(bundle, version)
     _read_by_others(bundle, version)
     return bundle
 
 
-def fhir_bundle(facts: ReportFacts, card: ModelView, version: FhirVersion) -> Resource:
+def fhir_json(
+    facts: ReportFacts, card: ModelView, version: FhirVersion, enclosed: Enclosed | None = None
+) -> str:
+    """The checked bundle as text; raises FhirRefusedError."""
+    bundle = fhir_bundle(facts, card, version, enclosed)
+    check_bundle(bundle, version)
+    text: str = _read_by_others(bundle, version).model_dump_json(indent=2)
+    return text + "\n"
+
+
+def fhir_bundle(
+    facts: ReportFacts, card: ModelView, version: FhirVersion, enclosed: Enclosed | None = None
+) -> Resource:
     """The bundle, not checked yet."""
-    maker = _Maker(facts, card, version)
-    resources = maker.resources()
+    maker = _Maker(facts, card, version, enclosed or Enclosed())
     return {
         "resourceType": "Bundle",
         "type": "collection",
-        "meta": _LABEL,
+        "meta": LABEL,
         "identifier": {"system": f"{IDS}report", "value": facts.report_id},
         "timestamp": facts.made_at,
-        "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
+        "entry": [
+            {"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in maker.resources()
+        ],
     }
 
 
@@ -87,41 +91,43 @@ def _read_by_others(bundle: Resource, version: FhirVersion) -> Any:
 
 
 class _Maker:
-    """Makes the resources of one case; ids are the same in every export of it."""
+    """Makes the resources of one case."""
 
-    def __init__(self, facts: ReportFacts, card: ModelView, version: FhirVersion) -> None:
+    def __init__(
+        self, facts: ReportFacts, card: ModelView, version: FhirVersion, enclosed: Enclosed
+    ) -> None:
         self._facts = facts
         self._card = card
         self._is_r5 = version is FhirVersion.R5
+        self._enclosed = enclosed
+        self._names = Names(facts)
+        self._signed = person_finding(facts, self._names)
+        self._cells = white_cells(facts, self._names)
+        self._map = map_document(facts, self._names, enclosed)
+        self._study = imaging_study(facts, self._names, is_r5=self._is_r5)
 
     def resources(self) -> list[Resource]:
         """The report first."""
-        facts = self._facts
-        observations = [self._ai_finding()]
-        signed = self._person_finding()
-        if signed is not None:
-            observations.insert(0, signed)
-        if facts.white_cells is not None:
-            observations.append(self._white_cells(facts.white_cells))
-        documents = [
-            self._resource("DocumentReference", f"image {picture.image_id}", label=False)
-            | document(picture)
-            for picture in facts.pictures
+        facts, names = self._facts, self._names
+        observations = [
+            one for one in (self._signed, ai_finding(facts, names), self._cells) if one is not None
         ]
+        pictures = [document(one, names, self._enclosed) for one in facts.pictures]
         return [
             self._report([one["id"] for one in observations]),
             *observations,
-            self._resource("Device", "model", label=True)
+            names.resource("Device", "model", label=True)
             | device(facts, self._card, is_r5=self._is_r5),
             self._provenance_of_model(),
             *(self._provenance(signature) for signature in facts.signatures),
-            *documents,
+            *pictures,
+            *(one for one in (self._map, self._study) if one is not None),
         ]
 
     def _report(self, observations: list[str]) -> Resource:
         facts = self._facts
         conclusion = self._conclusion()
-        report = self._resource("DiagnosticReport", "report", label=True) | {
+        report = self._names.resource("DiagnosticReport", "report", label=True) | {
             "text": narrative(conclusion),
             "identifier": [
                 {"system": f"{IDS}report", "value": facts.report_id},
@@ -139,10 +145,16 @@ class _Maker:
             report["resultsInterpreter"] = [person(facts.signature.by)]
             if facts.is_signed and facts.signature.finding is not None:
                 report["conclusionCode"] = [concept(facts.signature.finding)]
+        if self._study is not None:
+            links = [reference(self._study["id"])]
+            report["study" if self._is_r5 else "imagingStudy"] = links
         if self._is_r5 and facts.pictures:  # R4B's media are resources of a kind of their own
-            report["media"] = [
-                {"link": self._link(f"image {one.image_id}")} for one in facts.pictures
-            ]
+            linked = [self._names.link(f"image {one.image_id}") for one in facts.pictures]
+            if self._map is not None:
+                linked.append(reference(self._map["id"]))
+            report["media"] = [{"link": link} for link in linked]
+        if self._enclosed.pdf is not None:
+            report["presentedForm"] = [presented_form(facts, self._enclosed.pdf)]
         return report
 
     def _conclusion(self) -> str:
@@ -154,113 +166,29 @@ class _Maker:
         synthetic = " The model is synthetic-trained." if facts.training_data == "synthetic" else ""
         return f"{facts.state_words} {said}{synthetic} {RESEARCH_USE_ONLY}"
 
-    def _ai_finding(self) -> Resource:
-        facts = self._facts
-        observation = self._resource("Observation", "ai", label=True) | {
-            "status": self._ai_status(),
-            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
-            "code": {"coding": [coding(LOINC, SMEAR_FINDING)], "text": "Finding of the model"},
-            "effectiveDateTime": facts.first_captured_at,
-            "device": self._link("model"),
-            "note": [{"text": f"{facts.ai_text or facts.ai_words} {RESEARCH_USE_ONLY}"}],
-        }
-        finding = facts.ai_finding
-        if finding is not None:
-            observation["valueCodeableConcept"] = concept(finding, facts.ai_words)
-        else:
-            observation["dataAbsentReason"] = {
-                "coding": [coding(ABSENT, "unknown")],
-                "text": facts.ai_words,
-            }
-        if self._images():
-            observation["derivedFrom"] = self._images()
-        if facts.probabilities:
-            observation["component"] = [
-                {
-                    "code": {"text": f"Calibrated probability, {class_word(key)}"},
-                    "valueQuantity": {"value": p, "system": UCUM, "code": "1"},
-                }
-                for key, p in facts.probabilities.items()
-            ]
-        return observation
-
-    def _ai_status(self) -> str:
-        """Final only where a person confirmed it."""
-        facts = self._facts
-        signed = facts.signature
-        if facts.status is DiagnosisStatus.ENTERED_IN_ERROR:
-            return OBSERVATION_STATUS[facts.status]
-        if signed is not None and signed.confirms:
-            return "final"
-        return "preliminary"
-
-    def _person_finding(self) -> Resource | None:
-        """What the last person who named a finding said; withdrawn ones stay to be read."""
-        facts = self._facts
-        last = next((one for one in facts.signatures[::-1] if one.finding is not None), None)
-        if last is None or last.finding is None:
-            return None
-        seen = "had" if last.ai_seen else "had not"
-        observation = self._resource("Observation", "review", label=False) | {
-            "status": OBSERVATION_STATUS[facts.status],
-            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
-            "code": {"coding": [coding(LOINC, REVIEW)], "text": "Finding of the person who signed"},
-            "effectiveDateTime": facts.first_captured_at,
-            "issued": last.at,
-            "performer": [person(last.by)],
-            "valueCodeableConcept": concept(last.finding, last.words),
-            "note": [{"text": f"The reader {seen} seen the AI's answer. {RESEARCH_USE_ONLY}"}],
-        }
-        if self._images():
-            observation["derivedFrom"] = self._images()
-        return observation
-
-    def _white_cells(self, count: int) -> Resource:
-        return self._resource("Observation", "white cells", label=True) | {
-            "status": self._ai_status(),
-            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "laboratory")]}],
-            "code": {"text": f"White cells segmented in {self._facts.fields} fields"},
-            "effectiveDateTime": self._facts.first_captured_at,
-            "valueQuantity": {"value": count, "system": UCUM, "code": "{cells}"},
-            "device": self._link("model"),
-        }
-
     def _provenance_of_model(self) -> Resource:
-        cells = ["white cells"] if self._facts.white_cells is not None else []
-        provenance = self._resource("Provenance", "provenance of model", label=True) | {
-            "target": [self._link(name) for name in ("ai", *cells)],
+        names = self._names
+        made = [names.link("ai")]
+        made += [reference(one["id"]) for one in (self._cells, self._map) if one is not None]
+        provenance = names.resource("Provenance", "provenance of model", label=True) | {
+            "target": made,
             "recorded": self._facts.made_at,
             "agent": [
-                {"type": {"coding": [coding(AGENT, "assembler")]}, "who": self._link("model")}
+                {"type": {"coding": [coding(AGENT, "assembler")]}, "who": names.link("model")}
             ],
         }
-        if self._images():
-            provenance["entity"] = [{"role": "source", "what": one} for one in self._images()]
+        if names.images:
+            provenance["entity"] = [{"role": "source", "what": one} for one in names.images]
         return provenance
 
     def _provenance(self, signature: ReportSignature) -> Resource:
         """Every signature, those that no longer stand among them."""
         part = "verifier" if signature.confirms else "author"
-        names = ["report", "review"] if self._person_finding() is not None else ["report"]
-        return self._resource("Provenance", f"signature {signature.number}", label=False) | {
-            "target": [self._link(name) for name in names],
+        targets = ["report", "review"] if self._signed is not None else ["report"]
+        name = f"signature {signature.number}"
+        return self._names.resource("Provenance", name, label=False) | {
+            "target": [self._names.link(target) for target in targets],
             "recorded": signature.at,
             "activity": {"text": f"{signature.status.value}: {signature.words}"},
             "agent": [{"type": {"coding": [coding(AGENT, part)]}, "who": person(signature.by)}],
         }
-
-    def _images(self) -> list[Resource]:
-        """The fields that the result rests on."""
-        return [
-            self._link(f"image {one.image_id}") for one in self._facts.pictures if not one.is_new
-        ]
-
-    def _resource(self, kind: str, name: str, *, label: bool) -> Resource:
-        made: Resource = {"resourceType": kind, "id": self._id(name)}
-        return made | ({"meta": _LABEL} if label else {})
-
-    def _link(self, name: str) -> Resource:
-        return reference(self._id(name))
-
-    def _id(self, name: str) -> str:
-        return str(uuid.uuid5(uuid.UUID(self._facts.report_id), name))

@@ -7,13 +7,21 @@ from typing import Any, Final
 
 from dashboard.exchange.codes import (
     CODES,
+    MASKED_SUBJECT,
     STATUSES,
     FhirVersion,
 )
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 KINDS: Final = frozenset(
-    {"DiagnosticReport", "Observation", "Device", "Provenance", "DocumentReference"}
+    {
+        "DiagnosticReport",
+        "Observation",
+        "Device",
+        "Provenance",
+        "DocumentReference",
+        "ImagingStudy",
+    }
 )
 _NAMES_SOMEBODY: Final = frozenset({"subject", "patient", "encounter"})
 
@@ -69,6 +77,9 @@ def _check_resource(resource: Mapping[str, Any], where: str, version: FhirVersio
 def _check_parts(resource: Mapping[str, Any], where: str, urls: frozenset[str]) -> None:
     for path, part in _parts(resource, ""):
         named = _NAMES_SOMEBODY & part.keys()
+        if path == "" and resource["resourceType"] == "ImagingStudy":
+            # It must have a subject: the one that says that it is masked, and no other.
+            named = frozenset(name for name in named if part[name] != MASKED_SUBJECT)
         if named:
             raise FhirRefusedError(f"{where}{path}: {sorted(named)[0]} names somebody")
         link = part.get("reference")

@@ -1,14 +1,12 @@
-"""The parts of a FHIR report that link to nothing: people, findings, the model, the pictures; pure."""
+"""The parts of a FHIR report that link to nothing: people, findings, the model; pure."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 from typing import Any, Final
 
 from dashboard.exchange.codes import SNOMED, SNOMED_OF, coding
-from dashboard.exchange.facts import ReportFacts, ReportPicture
+from dashboard.exchange.facts import ReportFacts
 from dashboard.page.models import ModelView
 from dashboard.review.findings import FINDING_WORDS
 from wire_protocol.case_messages import Finding
@@ -33,31 +31,6 @@ def device(facts: ReportFacts, card: ModelView, *, is_r5: bool) -> Resource:
         ("name" if is_r5 else "deviceName"): [called],
         "version": [{"value": version or facts.model}],
         "note": [{"text": text} for text in (*notes, RESEARCH_USE_ONLY)],
-    }
-
-
-def document(picture: ReportPicture) -> Resource:
-    """A field's picture, which itself stays in the archive."""
-    attachment: Resource = {"title": f"Field {picture.image_id}", "creation": picture.captured_at}
-    if picture.data is not None:
-        # FHIR's hash is SHA-1 by definition; the record's sha256 is an identifier.
-        sha1 = hashlib.sha1(picture.data, usedforsecurity=False).digest()
-        attachment |= {
-            "contentType": _content_type(picture.data),
-            "size": len(picture.data),
-            "hash": base64.b64encode(sha1).decode(),
-        }
-    else:
-        attachment["title"] += f" ({picture.missing})"
-    return {
-        "identifier": [
-            {"system": f"{IDS}image", "value": picture.image_id},
-            {"system": f"{IDS}sha256", "value": picture.sha256},
-        ],
-        "status": "current",
-        "date": picture.captured_at,
-        "description": f"Microscope field, as captured by {picture.device}",
-        "content": [{"attachment": attachment}],
     }
 
 
@@ -86,15 +59,3 @@ def narrative(text: str) -> Resource:
     """What a person reads where no program does."""
     div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{html.escape(text, quote=False)}</p></div>'
     return {"status": "generated", "div": div}
-
-
-def _content_type(data: bytes) -> str:
-    for start, kind in (
-        (b"\xff\xd8", "jpeg"),
-        (b"\x89PNG", "png"),
-        (b"II", "tiff"),
-        (b"MM", "tiff"),
-    ):
-        if data.startswith(start):
-            return f"image/{kind}"
-    return "image/webp" if data[8:12] == b"WEBP" else "application/octet-stream"

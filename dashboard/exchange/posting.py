@@ -24,9 +24,9 @@ from dashboard.exchange import deliveries
 from dashboard.exchange.codes import FhirVersion
 from dashboard.exchange.deliveries import Delivery
 from dashboard.exchange.facts import ReportFacts
-from dashboard.exchange.fhir import checked_bundle
 from dashboard.exchange.fhir_checks import FhirRefusedError
 from dashboard.exchange.fhir_client import FhirClient, ServerAwayError, ServerRefusedError
+from dashboard.exchange.forms import make_bundle
 from dashboard.exchange.read_facts import NoSuchReportError, read_facts
 from dashboard.exchange.retrying import RetryRule
 from dashboard.exchange.tables import FhirServerRow
@@ -139,7 +139,7 @@ class FhirPost:
             version = self._version or self._client.version()
             with self._reader.begin() as connection:
                 facts = read_facts(connection, delivery.key, self._archive, wall_time())
-            bundle = checked_bundle(facts, self._models, version)
+            bundle = make_bundle(facts, self._models, version)
             names = names_of(bundle)
             transaction = as_transaction(bundle, version, delivery.resources)
             created, updated = self._client.post(transaction)

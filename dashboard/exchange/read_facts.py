@@ -13,10 +13,11 @@ from dashboard.cases.keys import CaseKey, parse_case_key
 from dashboard.cases.tables import CaseRow
 from dashboard.cases.telling import report_id
 from dashboard.exchange.facts import ReportFacts, ReportPicture, ReportSignature
+from dashboard.exchange.tables import DicomImageRow
 from dashboard.review.machine import Signature
 from dashboard.review.store import load_review, time_of
 from dashboard.schema import StoreRow
-from wire_protocol.json_messages import DiagnosisStatus, Urgency
+from wire_protocol.json_messages import CANNOT_SAY, DiagnosisStatus, Urgency
 from wire_protocol.manifest import UNFILED
 
 
@@ -55,6 +56,7 @@ def read_facts(
         raise NoSuchReportError(f"no case {key.text} in the records store")
     review = load_review(connection, row.id)
     store_id = connection.execute(select(StoreRow.store_id)).scalar_one()
+    in_dicom = _in_dicom(connection, [field.result.image_id for field in fields])
     pictures = sorted(
         (field for field in fields if not field.is_preview),
         key=lambda field: field.result.image_id != row.leading_image_id,
@@ -82,7 +84,7 @@ def read_facts(
         fields=len(pictures) - new,
         new_fields=new,
         signatures=tuple(_signed(one) for one in review.signatures),
-        pictures=tuple(_picture(field, archive, rests_on) for field in pictures),
+        pictures=tuple(_picture(field, archive, rests_on, in_dicom) for field in pictures),
     )
 
 
@@ -105,7 +107,22 @@ def _model(row: Row[Any], leading: CaseField, bundle: str) -> str:
     return f"{bundle}/{leading.engine}" if same else bundle or row.bundle
 
 
-def _picture(field: CaseField, archive: BlobArchive, rests_on: set[str] | None) -> ReportPicture:
+def _map_key(field: CaseField) -> str:
+    """The class that the model named, or the likeliest of those that it could not choose between."""
+    known, result = field.result.probabilities or {}, field.result.result
+    if result in known:
+        return result
+    return max(known, key=lambda key: known[key]) if known and result != CANNOT_SAY else ""
+
+
+def _in_dicom(connection: Connection, image_ids: list[str]) -> set[str]:
+    query = select(DicomImageRow.image_id).where(DicomImageRow.image_id.in_(image_ids))
+    return set(connection.execute(query).scalars())
+
+
+def _picture(
+    field: CaseField, archive: BlobArchive, rests_on: set[str] | None, in_dicom: set[str]
+) -> ReportPicture:
     data, missing = None, ""
     if not field.has_blob:
         missing = "the picture never left the microscope"
@@ -128,4 +145,8 @@ def _picture(field: CaseField, archive: BlobArchive, rests_on: set[str] | None) 
         data=data,
         missing=missing,
         is_new=rests_on is not None and field.result.image_id not in rests_on,
+        model=f"{field.result.bundle}/{field.engine}" if field.engine else field.result.bundle,
+        um_per_px=field.body.get("um_per_px"),
+        map_key=_map_key(field),
+        has_dicom=field.result.image_id in in_dicom,
     )

@@ -11,6 +11,17 @@ from dashboard.cases.tables import CaseRow
 from dashboard.schema import Base
 
 
+class DicomImageRow(Base):
+    """A DICOM image that was made of a field; its UIDs follow from the case's report."""
+
+    __tablename__ = "dicom_image"
+
+    image_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    #: "file", or the archive that took it last, as it was called.
+    place: Mapped[str] = mapped_column(String(400))
+    made_at: Mapped[str] = mapped_column(String(35))
+
+
 class FhirServerRow(Base):
     """A server that reports go to."""
 
