@@ -4,6 +4,7 @@
 
 `Pipeline.prepare` runs on the capture thread. What operators change meanwhile are whole frozen
 settings, put in from the event loop: a shot sees the old ones or the new ones, never half of each.
+Longer than most files: it is one image's whole way, which reads best in one piece.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The camera on its thread: a shot when one is due or asked for and the outbox has room; it says why not.
 
 Orders (pictures that somebody asked for) come before the schedule. With the trigger `command` there
-is nothing but orders, and the thread rests until one comes.
+is nothing but orders, and the thread rests until one comes. Longer than most files: one thread's whole life.
 """
 
 from __future__ import annotations

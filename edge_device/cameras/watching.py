@@ -7,6 +7,7 @@ An event only says where to look: what counts is how the file stands. A file is 
   before the watch began may be old enough by their own time.
 Events get lost (a full kernel queue, a folder on a network), so the whole folder is listed now and
 then. A look costs as much as what is new; files that were handed out are known until they are gone.
+Longer than most files: events, listing and settling keep one table of files.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ travels with an image names the field that was divided out; the frame's own back
 three gains of the white balance. Frames of another light (lamp, filter, objective or exposure
 changed) go to a profile of their own, which corrects after `min_frames`; until then they are left
 as they are, for another light's field would paint them. A light that comes back is known again.
+Longer than most files: learning, choosing a profile and correcting read and write one state.
 """
 
 from __future__ import annotations

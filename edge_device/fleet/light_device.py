@@ -3,6 +3,7 @@
     capture on schedule -> keep (outbox) -> transfer -> commit, with follow, health, clock and refiling
 
 A capture that the outbox has no room for is left out and counted, as a microscope would stop.
+Longer than most files: it is an agent's whole wiring without its camera.
 """
 
 from __future__ import annotations

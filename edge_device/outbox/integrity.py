@@ -5,6 +5,7 @@ is not touched: `rescue` makes a new one, and only where a person asks for it. B
 later, before they are sent, shown or exported: reading them all here would keep a microscope waiting.
 Files without a row are moved aside and never deleted unread: where a card lied about an fsync they
 are all that is left of an image.
+Longer than most files: one check after the other, in the order in which they must run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The other end of a device for its tests: the real Receiver on the real broker, with an archive in memory.
 
 It says `Recorded` as the records store would, after the bytes are archived; tests withhold any part.
+Longer than most: it stands in for a whole worker and records store.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Some have a second line behind them: then both are taken out, and `test_chaos_defences` shows that a
 run without the first alone is clean.
+Longer than most: one entry per defence.
 """
 
 from __future__ import annotations

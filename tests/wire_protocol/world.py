@@ -1,5 +1,7 @@
 """A small world in virtual time: devices, workers, an archive, records, and a link that does what bad
-links do; it drives the real machines and checks their promises at every step, and knows no MQTT."""
+links do; it drives the real machines and checks their promises at every step, and knows no MQTT.
+Longer than most: devices, workers and links of one world look into each other.
+"""
 
 from __future__ import annotations
 

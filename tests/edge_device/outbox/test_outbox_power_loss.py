@@ -3,6 +3,7 @@
 A disk that forgets is simulated: what the outbox does to its files is recorded, and replayed up to
 any point with everything lost, torn, zeroed or out of order that no fsync had made safe. Of the
 database the log is cut at every 512 bytes.
+Longer than most: the recording disk and what is judged on it belong together.
 """
 
 from __future__ import annotations
