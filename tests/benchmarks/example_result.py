@@ -1,4 +1,7 @@
-"""A result document with the proportions of a real one, from a seed; run it to write one into a file."""
+"""A result document with the proportions of a real one, from a seed; run it to write one into a file.
+
+Longer than most: it fills every field of one document.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A report says what its document says, no more; it needs nothing from outside, and a missing part is left out."""
+"""A report says what its document says, no more; it needs nothing from outside, and a missing part is left out.
+
+Longer than most: every part of one page is left out once.
+"""
 
 from __future__ import annotations
 

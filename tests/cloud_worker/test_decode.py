@@ -1,4 +1,7 @@
-"""Every strange file works, with its conversion said, or gets a named refusal."""
+"""Every strange file works, with its conversion said, or gets a named refusal.
+
+Longer than most: it is the list of strange files.
+"""
 
 import io
 import struct

@@ -1,4 +1,7 @@
-"""The whole worker on the real broker: images in, archive, thumbnails, diagnoses and traces out."""
+"""The whole worker on the real broker: images in, archive, thumbnails, diagnoses and traces out.
+
+Longer than most: all of it needs one worker with its broker.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The agent against the real broker and the real Receiver: every image arrives once, and every end is clean."""
+"""The agent against the real broker and the real Receiver: every image arrives once, and every end is clean.
+
+Longer than most: all of it needs one agent with broker and receiver.
+"""
 
 from __future__ import annotations
 

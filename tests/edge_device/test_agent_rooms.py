@@ -1,4 +1,7 @@
-"""The rooms of the agent together: cases, pictures sent anyway, a full outbox's rule, clocks, the bench's socket."""
+"""The rooms of the agent together: cases, pictures sent anyway, a full outbox's rule, clocks, the bench's socket.
+
+Longer than most: all of it needs one agent with all of its rooms.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The chaos checker notices every way in which the promise can be broken: each mutant of a good history is refused."""
+"""The chaos checker notices every way in which the promise can be broken: each mutant of a good history is refused.
+
+Longer than most: one mutant per promise.
+"""
 
 from __future__ import annotations
 

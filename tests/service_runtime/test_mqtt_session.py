@@ -1,4 +1,7 @@
-"""The session against the real broker: order, acknowledgements, refusals, limits."""
+"""The session against the real broker: order, acknowledgements, refusals, limits.
+
+Longer than most: one promise of the session after the other, on one broker.
+"""
 
 from __future__ import annotations
 

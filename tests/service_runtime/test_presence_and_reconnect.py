@@ -1,4 +1,7 @@
-"""What happens when the broker dies, the link is cut, or a second program takes our name."""
+"""What happens when the broker dies, the link is cut, or a second program takes our name.
+
+Longer than most: each way to lose a connection is a short test.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A moved field reaches the records store: store away, answers lost, restarts of either side."""
+"""A moved field reaches the records store: store away, answers lost, restarts of either side.
+
+Longer than most: all of it needs the same two programs and their ends.
+"""
 
 from __future__ import annotations
 

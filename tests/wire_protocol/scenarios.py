@@ -1,4 +1,7 @@
-"""One world per defence: what must hold there, and how soon; each raises AssertionError where it does not."""
+"""One world per defence: what must hold there, and how soon; each raises AssertionError where it does not.
+
+Longer than most: one per defence, and the mutants name them here.
+"""
 
 from __future__ import annotations
 

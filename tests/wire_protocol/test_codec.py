@@ -1,4 +1,7 @@
-"""Packets: every message comes back as it went, and no bytes raise anything but PeerError."""
+"""Packets: every message comes back as it went, and no bytes raise anything but PeerError.
+
+Longer than most: every message of the protocol comes by.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each defence is taken out once, and the world made for it must fail: a test that cannot fail proves nothing."""
+"""Each defence is taken out once, and the world made for it must fail: a test that cannot fail proves nothing.
+
+Longer than most: one entry per defence.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The worker's rules one by one: answers, bounds, leases, grants and its end."""
+"""The worker's rules one by one: answers, bounds, leases, grants and its end.
+
+Longer than most: one short test per rule.
+"""
 
 from __future__ import annotations
 

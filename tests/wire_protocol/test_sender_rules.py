@@ -1,4 +1,7 @@
-"""The device's rules one by one: bounds, waits, order, refusals and inquiries."""
+"""The device's rules one by one: bounds, waits, order, refusals and inquiries.
+
+Longer than most: one short test per rule.
+"""
 
 from __future__ import annotations
 

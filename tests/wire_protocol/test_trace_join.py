@@ -1,4 +1,7 @@
-"""Fragments become traces whatever comes first, twice or never, and each figure says how sure it is."""
+"""Fragments become traces whatever comes first, twice or never, and each figure says how sure it is.
+
+Longer than most: every order of arrival is a short test.
+"""
 
 from __future__ import annotations
 

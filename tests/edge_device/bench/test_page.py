@@ -1,4 +1,7 @@
-"""The page in a real browser: what a person at the microscope sees, and what his hands do."""
+"""The page in a real browser: what a person at the microscope sees, and what his hands do.
+
+Longer than most: all of it needs one browser on one page.
+"""
 
 from __future__ import annotations
 

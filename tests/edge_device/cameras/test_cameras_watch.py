@@ -1,4 +1,7 @@
-"""A watched folder: whole files only, each version once, whatever becomes of events, files and the folder itself."""
+"""A watched folder: whole files only, each version once, whatever becomes of events, files and the folder itself.
+
+Longer than most: each way in which writers and kernels misbehave is a short test of the same watch.
+"""
 
 from __future__ import annotations
 

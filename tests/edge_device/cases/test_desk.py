@@ -1,4 +1,7 @@
-"""The case desk on a real outbox: what opens and closes a case, where captures go, over restarts and on a full disk."""
+"""The case desk on a real outbox: what opens and closes a case, where captures go, over restarts and on a full disk.
+
+Longer than most: the rules of cases are many and short, and share one desk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Encoding: metadata never travels, pixels stay, and what cannot be read is refused in words."""
+"""Encoding: metadata never travels, pixels stay, and what cannot be read is refused in words.
+
+Longer than most: every format meets every kind of metadata.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gate: passes real and simulated fields, catches blur, wrong exposure and empty fields made from them."""
+"""The gate: passes real and simulated fields, catches blur, wrong exposure and empty fields made from them.
+
+Longer than most: all of it judges one set of frames.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The outbox: gapless, durable, each source once, damage noticed, ages by running time."""
+"""The outbox: gapless, durable, each source once, damage noticed, ages by running time.
+
+Longer than most: one promise of the outbox after the other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Damage: one row or file is quarantined, the rest goes on; a damaged database is named, kept, rescued when asked."""
+"""Damage: one row or file is quarantined, the rest goes on; a damaged database is named, kept, rescued when asked.
+
+Longer than most: each kind of damage is a short test.
+"""
 
 from __future__ import annotations
 

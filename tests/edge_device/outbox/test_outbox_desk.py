@@ -1,4 +1,7 @@
-"""What people do to images: retried, purged, sent anyway, refiled, restamped; by a name, and nothing else touched."""
+"""What people do to images: retried, purged, sent anyway, refiled, restamped; by a name, and nothing else touched.
+
+Longer than most: each wish of a person is a short test.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The simulator: reproducible, class-blind slides, truth that fits the picture."""
+"""The simulator: reproducible, class-blind slides, truth that fits the picture.
+
+Longer than most: all of it looks at the same few fields, which are slow to draw.
+"""
 
 from __future__ import annotations
 
