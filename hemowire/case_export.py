@@ -9,6 +9,7 @@ from hemowire.case_house import CaseHouse, case_house
 
 if TYPE_CHECKING:
     from dashboard.exchange.facts import ReportFacts
+    from dashboard.exchange.patient_links import MadeLink
     from dashboard.page.settings import DashboardSettings
 
 
@@ -22,7 +23,7 @@ def export_case(settings: DashboardSettings, case: str, form: str, out: Path) ->
     with case_house(settings, case) as house:
         facts = house.facts()
         # Made before the book is opened: nobody waits for a network that draws a map.
-        files = _files(facts, form, house, out)
+        files = _files(facts, form, house, out, settings.patient.contact)
         told = {"format": form, "status": facts.status.value, "fields": facts.fields}
         house.audit("export", facts.made_at, **told)
         if form == "dicom":
@@ -68,10 +69,32 @@ def note_dicom(house: CaseHouse, image_ids: list[str], place: str, at: str) -> N
         connection.execute(insert(DicomImageRow), rows)
 
 
-def _files(facts: ReportFacts, form: str, house: CaseHouse, out: Path) -> dict[Path, bytes]:
+def _files(
+    facts: ReportFacts, form: str, house: CaseHouse, out: Path, contact: str
+) -> dict[Path, bytes]:
     """One file, or with DICOM a folder of one for each picture that there is."""
     if form == "dicom":
         return {out / f"{image_id}.dcm": data for image_id, data in dicom_images(facts).items()}
     from dashboard.exchange.forms import make_form
+    from dashboard.exchange.patient_words import NotSignedError
 
-    return {out: make_form(facts, house.models, form)}
+    try:
+        return {out: make_form(facts, house.models, form, contact=contact)}
+    except NotSignedError as error:
+        raise CaseExportError(str(error)) from error
+
+
+def make_patient_link(settings: DashboardSettings, case: str) -> MadeLink:
+    """A one-time link to the copy of a signed result; raises CaseExportError, NoSuchReportError,
+    StoreError, ArchiveAway."""
+    from dashboard.exchange.patient_links import PatientLinks
+    from dashboard.exchange.patient_words import NotSignedError
+
+    with case_house(settings, case) as house:
+        links = PatientLinks(settings.database_url, house.archive, house.book, settings.patient)
+        try:
+            return links.make(house.key, house.by)
+        except NotSignedError as error:
+            raise CaseExportError(str(error)) from error
+        finally:
+            links.close()

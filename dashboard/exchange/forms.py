@@ -7,16 +7,21 @@ from dashboard.exchange.facts import ReportFacts
 from dashboard.exchange.fhir import checked_bundle, fhir_json
 from dashboard.exchange.fhir_documents import Enclosed
 from dashboard.exchange.fhir_parts import Resource
+from dashboard.exchange.patient_pdf import patient_pdf
+from dashboard.exchange.patient_words import patient_copy
 from dashboard.exchange.pdf import case_pdf
 from dashboard.exchange.report_pictures import report_map
 from dashboard.exchange.table import case_csv
 from dashboard.page.models import Models
 
 
-def make_form(facts: ReportFacts, models: Models, form: str) -> bytes:
-    """`pdf`, `csv`, `fhir` (R5), `fhir-r5` or `fhir-r4b`; raises FhirRefusedError."""
+def make_form(facts: ReportFacts, models: Models, form: str, *, contact: str = "") -> bytes:
+    """`pdf`, `csv`, `patient`, `fhir` (R5), `fhir-r5` or `fhir-r4b`; `contact` is the lab's for
+    patients. Raises FhirRefusedError, NotSignedError."""
     if form == "csv":
         return case_csv(facts).encode()
+    if form == "patient":
+        return patient_pdf(patient_copy(facts, contact), facts)
     card = models.card(facts.model)
     if form == "pdf":
         return case_pdf(facts, card, report_map(facts, models))

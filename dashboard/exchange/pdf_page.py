@@ -48,11 +48,11 @@ class PdfPage:
         self.canvas.setSubject(RESEARCH_USE_ONLY)
         self.y: float = HEIGHT - 14 * MM
 
-    def close(self, foot: str) -> bytes:
+    def close(self, foot: str, *, size: float = 7) -> bytes:
         """The foot and the file."""
-        self.y = 15 * MM
+        self.y = 12 * MM + size * 1.2
         self.write(RESEARCH_USE_ONLY, size=10, bold=True, color=WARN)
-        self.write(foot, size=7, color=SOFT)
+        self.write(foot, size=size, color=SOFT)
         self.canvas.showPage()
         self.canvas.save()
         return self._out.getvalue()

@@ -55,3 +55,16 @@ class FhirDeliveryRow(Base):
     problem: Mapped[str] = mapped_column(Text, default="")
     #: The resources that the server may hold, as "Observation/id".
     resources: Mapped[list[Any]] = mapped_column(JSON, default=list)
+
+
+class PatientLinkRow(Base):
+    """A link to a patient's copy, by the sha256 of its token."""
+
+    __tablename__ = "patient_link"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    smear_case_id: Mapped[int] = mapped_column(ForeignKey(CaseRow.id))
+    #: The signature that it was made for; after another one it opens nothing.
+    number: Mapped[int]
+    ends_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    used_ms: Mapped[int | None] = mapped_column(BigInteger)

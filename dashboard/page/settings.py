@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from dashboard.accounts.settings import AccountSettings
 from dashboard.cases.settings import CaseSettings
 from dashboard.exchange.fhir_settings import FhirSettings
+from dashboard.exchange.patient_settings import PatientSettings
 from dashboard.push.settings import PushSettings
 from dashboard.review.settings import ReviewSettings
 from dashboard.settings import DatabaseUrl, LogLevel
@@ -88,6 +89,8 @@ class DashboardSettings(Settings):
     push: PushSettings = PushSettings()
     #: A FHIR server that signed cases go to; off without a url.
     fhir: FhirSettings = FhirSettings()
+    #: Patients' copies of signed results, and links to them.
+    patient: PatientSettings = PatientSettings()
     #: Model bundles beside those on this machine's search path: for their cards and maps.
     bundles: tuple[Path, ...] = ()
     #: An operator's account on the broker, for asking microscopes to take a slide again; without it

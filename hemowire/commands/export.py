@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from wire_protocol.case_messages import Finding
 
 
-FORMATS: Final = ("fhir", "fhir-r5", "fhir-r4b", "pdf", "dicom", "csv")
+FORMATS: Final = ("fhir", "fhir-r5", "fhir-r4b", "pdf", "dicom", "csv", "patient")
 _EXAMPLES: Final = """examples (each with --config dashboard.toml):
   hemowire export --case lab.C7F3K2 --format pdf --out C7F3K2.pdf
   hemowire export --case lab.C7F3K2 --format fhir-r4b --out C7F3K2.json     fhir, fhir-r5: R5
   hemowire export --case lab.C7F3K2 --format fhir --to https://fhir.example.org/r4
   hemowire export --case lab.C7F3K2 --format dicom --out C7F3K2-dicom       a new folder
   hemowire export --case lab.C7F3K2 --format csv --out C7F3K2.csv
+  hemowire export --case lab.C7F3K2 --format patient --out copy.pdf         once it is signed
+  hemowire export --case lab.C7F3K2 --format patient --link                 opens once, then ends
   hemowire export --sent                             what the FHIR server holds, and what waits
   hemowire export --reviews --out signed             then: hemowire train --data signed/index.csv
   hemowire export --agreement
@@ -57,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="--case: the form of the report, preliminary where nobody signed; dicom: pictures alone",
+        help="--case: the form of the report, preliminary where nobody signed; dicom: pictures alone; "
+        "patient: a copy in plain words, never before a person has signed",
     )
     parser.add_argument(
         "--out",
@@ -71,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="--case, instead of --out: the base of a FHIR server (https://host/path), which gets "
         "the report as one transaction; sent again it replaces what is there",
     )
+    parser.add_argument(
+        "--link",
+        action="store_true",
+        help="--format patient, instead of --out: a one-time link to the copy, and its code to scan",
+    )
+    parser.add_argument("--url", help="--link: how phones call the page (default: by the settings)")
     parser.add_argument(
         "--header-file",
         type=Path,
@@ -130,8 +139,11 @@ def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
     from hemowire.case_export import CaseExportError, export_case
     from wire_protocol.words import RESEARCH_USE_ONLY
 
-    if args.format is None or (args.out is None) == (args.to is None):
-        raise CaseExportError("--case needs --format, and --out FILE or --to URL")
+    ways = [args.out is not None, args.to is not None, args.link]
+    if args.format is None or sum(ways) != 1:
+        raise CaseExportError("--case needs --format, and --out FILE or --to URL (or --link)")
+    if args.link:
+        return _link(settings, args)
     if args.to is not None:
         return _send(settings, args)
     facts = export_case(settings, args.case, args.format, args.out)
@@ -139,6 +151,22 @@ def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
     for picture in facts.pictures:
         if picture.missing:
             print(f"  field {picture.image_id}: {picture.missing}")
+    print(RESEARCH_USE_ONLY)
+    return 0
+
+
+def _link(settings: DashboardSettings, args: argparse.Namespace) -> int:
+    import segno
+
+    from hemowire.case_export import CaseExportError, make_patient_link
+    from wire_protocol.words import RESEARCH_USE_ONLY
+
+    if args.format != "patient":
+        raise CaseExportError("--link is for --format patient")
+    made = make_patient_link(settings, args.case)
+    link = f"{(args.url or settings.page.url).rstrip('/')}/patient#{made.token}"
+    print(f"a patient's link, to be opened once, until {made.ends_at}: {link}")
+    segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
     print(RESEARCH_USE_ONLY)
     return 0
 
