@@ -35,8 +35,8 @@ from edge_device.encoding.encode import EncodeSettings, Opened, encode, open_pix
 from edge_device.outbox.rows import Refusal
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from training.data import read_data_set, read_image
-from training.evaluate import test_part
 from training.metrics import wilson
+from training.own_images import test_part
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 QUALITIES = (60, 70, 80, 85, 90, 92, 95, 98)

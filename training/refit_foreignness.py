@@ -22,7 +22,6 @@ from cloud_worker.preprocess import prepare
 from cloud_worker.refusal import Refusal
 from cloud_worker.tiling import pool
 from training.data import DataError, Sample, read_image
-from training.evaluate import recorded_part, recorded_scale
 from training.evaluation.foreign_images import Rgb
 from training.evaluation.judge import infer
 from training.evaluation.ood_images import evenly
@@ -34,6 +33,7 @@ from training.fitting_foreignness import (
     fit_score,
     small_changes,
 )
+from training.own_images import recorded_part, recorded_scale
 from training.reading import read_samples, rules_of_card
 from training.seen import PREFIX
 

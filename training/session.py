@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,28 +20,19 @@ from rich.text import Text
 
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import Metric
-from edge_device.simulator import SIMULATOR_VERSION
-from edge_device.simulator.cell_types import DiagnosisClass
-from edge_device.simulator.dataset import (
-    MANIFEST_FILE,
-    MASKS_FILE,
-    FieldSettings,
-    write_data_set,
-)
 from training.data import DataError, Sample
 from training.evaluation.document import Evaluation
 from training.indexing import write_manifest
 from training.make_bundle import make_bundle
 from training.reading import LabelRules, read_samples, some_of
-from training.recipe import RecipeError, Simulated, TrainingRecipe, check_network
+from training.recipe import RecipeError, TrainingRecipe, check_network
 from training.record import MANIFEST_FILE as INDEX_FILE
 from training.record import training_folder
 from training.regimes import HONEST, overlap, split_samples
+from training.rendering import SIMULATED, rendered
 from training.split import Parts
 from training.stage_run import Progress as Step
 from wire_protocol.words import RESEARCH_USE_ONLY, class_word, figure_word
-
-SIMULATED = "simulated"
 
 
 def train(
@@ -66,7 +56,7 @@ def train(
         if data == SIMULATED:
             if recipe.data.simulated is None:
                 raise DataError(f"recipe {recipe.name} has nothing to render: give --data DIR")
-            root = _rendered(recipe.data.simulated, bars)
+            root = rendered(recipe.data.simulated, bars)
         checking = bars.add_task("checking images", total=None)
         names = tuple(kind.name for kind in recipe.classes)
         samples, index = read_samples(
@@ -161,31 +151,6 @@ class _Reporter:
         self._bars.update(self._tasks[step.stage], completed=done, description=words)
         if step.batch == step.batches or (not self._console.is_terminal and step.batch % 50 == 0):
             self._console.print(words)
-
-
-def _rendered(simulated: Simulated, bars: Progress) -> Path:
-    """The recipe's simulated data set in the cache folder, rendered if it is not there yet."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    # Another simulator draws other fields from the same seed.
-    name = "-".join(map(str, [f"v{SIMULATOR_VERSION}", *simulated.model_dump().values()]))
-    folder = cache / "hemowire" / "simulated" / name
-    if not ((folder / MANIFEST_FILE).is_file() and (folder / MASKS_FILE).is_file()):
-        classes = list(DiagnosisClass)
-        total = len(classes) * simulated.slides * simulated.fields
-        task = bars.add_task("rendering fields", total=total)
-        write_data_set(
-            folder,
-            classes,
-            slides=simulated.slides,
-            fields=simulated.fields,
-            seed=simulated.seed,
-            settings=FieldSettings(
-                simulated.width_px, simulated.height_px, simulated.um_per_px, masks=True
-            ),
-            jobs=len(os.sched_getaffinity(0)),
-            done=lambda count: bars.update(task, completed=count),
-        )
-    return folder
 
 
 def evaluation_tables(result: Evaluation) -> list[Table]:

@@ -23,7 +23,8 @@ from training.initial_weights import WeightsError
 from training.recipe import RecipeError, Regime, TrainingRecipe, load_recipe
 from training.record import RUN_FILE, training_folder, write_run
 from training.reduced import reduced
-from training.session import SIMULATED, train
+from training.rendering import SIMULATED
+from training.session import train
 from training.table_pages import write_pages
 
 REAL_DATA = "HEMOWIRE_REAL_DATA"

@@ -17,7 +17,7 @@ from cloud_worker.models.bundle import Bundle
 from edge_device.encoding.encode import Encoded, EncodeSettings, encode, open_pixels
 from edge_device.simulator import DiagnosisClass, draw_slide, render_field
 from training.data import read_data_set, read_image
-from training.evaluate import test_part
+from training.own_images import test_part
 
 Rgb = NDArray[np.uint8]
 SIMULATED_PX: Final = (1920, 1080)

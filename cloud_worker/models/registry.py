@@ -2,7 +2,7 @@
 
 Importing this module imports no torch: `build_network` does. Counts follow the papers: `parameters`
 is what torch's parameters() sum to, `with_statistics` adds the batch-norm means and variances, as
-Keras counts.
+Keras counts. (Just over 250 lines: one literal table.)
 """
 
 from __future__ import annotations

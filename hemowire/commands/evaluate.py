@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hemowire evaluate`."""
     parser.add_argument("--bundle", required=True, help="a bundle's name or folder")
     parser.add_argument(
-        "--data", type=Path, required=True, help="a folder per class, or a CSV manifest"
+        "--data",
+        type=Path,
+        required=True,
+        help="a folder per class, a CSV manifest, or 'simulated': render what a bundle of simulated "
+        "images was made from, for --part test and --ood",
     )
     parser.add_argument("--um-per-px", type=float, help="scale where the manifest gives none")
     parser.add_argument(
@@ -71,17 +75,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, console: Console) -> int:
+    from rich.progress import Progress
+
     from cloud_worker.engines.engine import open_engine
     from cloud_worker.models.bundle import load_bundle
     from training.data import DataError
-    from training.evaluate import foreign_samples, recorded_scale, refuse_training_images, test_part
+    from training.evaluate import foreign_samples
+    from training.own_images import recorded_scale, refuse_training_images, test_part
     from training.reading import read_samples, rules_of_card
+    from training.rendering import SIMULATED, rendered, simulated_of
     from training.session import evaluation_tables
 
     if args.foreign and (args.part or args.ood):
         raise DataError("--foreign judges images without labels: leave out --part and --ood")
     foreign = [_foreign_set(text) for text in args.ood]
     bundle = load_bundle(args.bundle)
+    if str(args.data) == SIMULATED:
+        if not (args.part or args.ood):
+            raise DataError(
+                "--data simulated renders what the bundle knows: add --part test or --ood"
+            )
+        with Progress(console=console, transient=True) as bars:
+            args.data = rendered(simulated_of(bundle), bars)
     scale = args.um_per_px or recorded_scale(bundle.card)
     everything: list[Sample] = []
     if args.foreign:

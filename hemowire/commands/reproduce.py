@@ -77,7 +77,8 @@ def _reproduce(args: argparse.Namespace) -> int:
         recipe_of,
         stand_in_of,
     )
-    from training.session import SIMULATED, train
+    from training.rendering import SIMULATED
+    from training.session import train
 
     runs = PAPERS[args.paper]
     recipes = _chosen(args, runs)

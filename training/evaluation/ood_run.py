@@ -10,23 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cloud_worker.engines.engine import Engine, Outputs
+from cloud_worker.engines.engine import Engine
 from cloud_worker.foreignness.loading import load_score
 from cloud_worker.foreignness.score import Foreignness
 from cloud_worker.models.bundle_folder import Bundle
-from cloud_worker.models.card import Meaning
-from cloud_worker.preprocess import prepare
-from cloud_worker.refusal import Refusal
-from cloud_worker.tiling import cut_tiles, pool
-from training.batches import hide_corner
+from cloud_worker.tiling import pool
 from training.data import DataError, Sample, read_image
-from training.evaluate import recorded_part, test_part
 from training.evaluation.document import FOIL, OodTable
 from training.evaluation.foreign_images import Rgb
 from training.evaluation.goals import COVERAGE
-from training.evaluation.judge import infer
 from training.evaluation.ood_images import (
     MOST_IMAGES,
     ForeignSet,
@@ -36,6 +29,7 @@ from training.evaluation.ood_images import (
     foreign_sets,
     transplanted_sets,
 )
+from training.evaluation.ood_reading import read_field
 from training.evaluation.ood_tests import LeftOut, Measured, ScoreRun, score_figures
 from training.fitting_foreignness import (
     FIT_IMAGES,
@@ -44,7 +38,8 @@ from training.fitting_foreignness import (
     fit_score,
     small_changes,
 )
-from training.metrics import Numbers, softmax
+from training.metrics import Numbers
+from training.own_images import recorded_part, test_part
 
 Say = Callable[[str], None]
 KINDS = ("mahalanobis", "neighbours", "vim", "energy", "patches", "joint")
@@ -67,16 +62,6 @@ class _Score:
     whole: Foreignness
     without: tuple[Foreignness, ...]
     is_carried: bool
-
-
-@dataclass(slots=True)
-class _Field:
-    """What one field gives every score, and whether leukemia would be suspected."""
-
-    outputs: Outputs
-    colours: Outputs
-    weights: NDArray[np.float64]
-    is_called: bool
 
 
 @dataclass(slots=True)
@@ -151,7 +136,7 @@ def _fit(
     for number, sample in enumerate(train):
         image, label = read_image(sample.path), names.index(sample.label)
         for pixels in (image, small_changes(image, number)):
-            seen = _read(bundle, engine, pixels, sample.um_per_px)
+            seen = read_field(bundle, engine, pixels, sample.um_per_px)
             labels = [label] * len(seen.weights)
             learner.add(seen.outputs, labels)
             if pixels is image:
@@ -181,7 +166,7 @@ def _gather(
     found = _Gathered()
     for number, image in enumerate(images):
         scale = samples[number].um_per_px if samples else um_per_px
-        seen = _read(bundle, engine, image, scale)
+        seen = read_field(bundle, engine, image, scale)
         found.called.append(seen.is_called)
         for score in scores:
             pairs = [(score.kind, score.whole)]
@@ -192,34 +177,6 @@ def _gather(
                 distance = float(pool(one.distances(outputs), seen.weights))
                 found.distances.setdefault(name, []).append(distance)
     return found
-
-
-def _read(bundle: Bundle, engine: Engine, image: Rgb, um_per_px: float | None) -> _Field:
-    """A field through the network; DataError where its scale does not fit the bundle."""
-    card = bundle.card
-    prepared = prepare(image, um_per_px, card.preprocessing)
-    if isinstance(prepared, Refusal):
-        raise DataError(f"an image of these tests is refused by itself: {prepared.text}")
-    outputs = infer(engine, prepared)
-    tiles = [hide_corner(t, card.preprocessing) for t in cut_tiles(prepared.field, prepared.plan)]
-    six = np.array([_six(tile) for tile in tiles], np.float32)
-    logits = pool(outputs.logits, prepared.weights)
-    p = softmax(logits[None], card.calibration.temperature)[0]
-    chances = {
-        meaning: sum(p[i] for i, kind in enumerate(card.classes) if kind.meaning is meaning)
-        for meaning in Meaning
-    }
-    is_called = bool(
-        chances[Meaning.ACUTE] >= card.thresholds.t_acute
-        or chances[Meaning.CHRONIC] >= card.thresholds.t_chronic
-    )
-    colours = Outputs(outputs.logits, six, outputs.maps)
-    return _Field(outputs, colours, prepared.weights, is_called)
-
-
-def _six(tile: Rgb) -> NDArray[np.float64]:
-    pixels = tile.reshape(-1, 3).astype(np.float64)
-    return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
 
 
 def _left_out(

@@ -14,11 +14,11 @@ from training.evaluate import (
     Done,
     answered_of,
     evaluate_judged,
-    refuse_training_images,
 )
 from training.evaluation.document import Evaluation
 from training.evaluation.examples import Example, choose
 from training.evaluation.judge import judge, picture_examples
+from training.own_images import refuse_training_images
 
 
 def evaluate_with_examples(

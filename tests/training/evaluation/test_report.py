@@ -13,14 +13,17 @@ import pytest
 from sklearn import metrics as reference
 
 from cloud_worker.engines.engine import open_engine
+from cloud_worker.models.bundle import load_bundle
 from hemowire.cli import main
 from tests.benchmarks.report_reading import Node, read_page
 from tests.training.evaluation.conftest import MEANINGS, Probe
-from training import evaluate as judging
 from training.data import DataError
 from training.evaluate import answered_of, evaluate
 from training.evaluation.document import Evaluation
 from training.evaluation.judge import judge
+from training.own_images import test_part as kept_for_testing
+from training.recipe import load_recipe
+from training.rendering import simulated_of
 
 pytestmark = pytest.mark.timeout(300)
 """The probe is fitted and exported first: 15 s on two free cores."""
@@ -146,7 +149,7 @@ def test_a_single_training_or_calibration_image_is_refused_by_name(probe: Probe)
 
 
 def test_the_test_part_is_what_training_kept(probe: Probe) -> None:
-    kept = judging.test_part(probe.bundle, probe.samples)
+    kept = kept_for_testing(probe.bundle, probe.samples)
     assert {s.sha256 for s in kept} == {s.sha256 for s in probe.parts.test}
 
 
@@ -159,6 +162,18 @@ def test_options_that_exclude_each_other_are_refused(
     assert main([*words, "--ood", f"some={tmp_path}@wide"]) == 2
     errors = capsys.readouterr().err
     assert "--foreign" in errors and "NAME=DIR" in errors and "no scale" in errors
+
+
+def test_only_a_bundle_of_simulated_images_can_have_its_own_rendered(
+    probe: Probe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--bundle", str(probe.bundle.folder), "--data", "simulated"]
+    assert main(words) == 2
+    assert "--part test or --ood" in capsys.readouterr().err
+    assert main([*words, "--part", "test"]) == 2
+    assert "does not say what to render: give --data DIR" in capsys.readouterr().err
+    known = simulated_of(load_bundle("synthetic5-densenet121"))
+    assert known == load_recipe("synthetic5").data.simulated
 
 
 def test_the_classes_of_the_probe_are_all_there(written: Written) -> None:

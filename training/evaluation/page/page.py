@@ -2,7 +2,7 @@
 
 It shows what metrics.json holds and nothing else; a part that was not measured is left out. Pictures
 of fields are embedded for the reader's own eyes: such a page is not to be passed on where its data
-set is not.
+set is not. (Over 250 lines: one page, its parts in the order in which they are read.)
 """
 
 from __future__ import annotations
