@@ -11,7 +11,7 @@ from wire_protocol.clock_legs import ClockLeg
 from wire_protocol.json_messages import TraceFragment
 from wire_protocol.trace import Stage
 
-Program = Literal["edge", "worker", "records", "watch"]
+Program = Literal["edge", "worker", "records", "watch", "page"]
 
 
 def fragment_of(

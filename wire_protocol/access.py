@@ -118,6 +118,8 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
     ),
     Role.OPERATOR: (
         _publish(Kind.COMMAND, "site"),
+        _publish(Kind.TRACE, "program"),  # the page, of what its readers were shown
+        _publish(Kind.CLOCK, peer=RECORDS),
         _read(Kind.REPLY, "site"),
         _read(Kind.DEVICE_STATUS, "site"),
         _read(Kind.DEVICE_HEALTH, "site"),
@@ -125,6 +127,7 @@ RULES: Final[dict[Role, tuple[Rule, ...]]] = {
         _read(Kind.REFILE, "site"),
         _read(Kind.WORKER_STATUS),
         _read(Kind.RECORDS_STATUS),
+        _read(Kind.CLOCK, "peer"),
     ),
     Role.ENGINEER: (
         _read(Kind.TRACE),

@@ -13,19 +13,27 @@ from typing import Final
 from wire_protocol.clock_legs import ClockLeg, Instant, elapsed
 from wire_protocol.joined_trace import JoinedTrace, Moment, stage_times, total_times
 from wire_protocol.json_messages import TraceFragment
-from wire_protocol.trace import EDGE_STAGES, STAGES, WORKER_STAGES, Stage
+from wire_protocol.trace import EDGE_STAGES, READING_STAGES, WORKER_STAGES, Stage
 
 #: Programs, boots and attempts of one image, and comparisons of clocks, that are kept.
 MOST_SOURCES: Final = 64
 MOST_LEGS: Final = 64
 CAPTURE_STAGES: Final = EDGE_STAGES[: EDGE_STAGES.index(Stage.OFFERED)]
 TRANSFER_STAGES: Final = EDGE_STAGES[EDGE_STAGES.index(Stage.OFFERED) :]
+#: Ends that several programs may tell of: the first counts.
+ENDS: Final[dict[Stage, tuple[str, ...]]] = {
+    Stage.RECORDED: ("records",),
+    Stage.SHOWN: ("watch", "page"),
+    Stage.OPENED: ("page",),
+    Stage.SIGNED: ("page",),
+}
 #: Which program may tell of which stage.
 STAGES_OF: Final[dict[str, tuple[Stage, ...]]] = {
     "edge": EDGE_STAGES,
     "worker": WORKER_STAGES,
     "records": (Stage.RECORDED,),
     "watch": (Stage.SHOWN,),
+    "page": (Stage.SHOWN, *READING_STAGES),
 }
 
 
@@ -52,8 +60,7 @@ class _Told:
             if at_ns is None:
                 continue
             known_ns = self.stamps_ns.get(stage, at_ns)
-            is_end = stage in (Stage.RECORDED, Stage.SHOWN)
-            self.stamps_ns[stage] = min(known_ns, at_ns) if is_end else max(known_ns, at_ns)
+            self.stamps_ns[stage] = min(known_ns, at_ns) if stage in ENDS else max(known_ns, at_ns)
         if fragment.size_bytes is not None:
             self.size_bytes = max(fragment.size_bytes, self.size_bytes or 0)
         if fragment.told_unix_ns is not None and fragment.told_ns is not None:
@@ -105,7 +112,7 @@ class GatheredTrace:
             worker=self._id_of("worker", attempt),
             attempt=attempt,
             size_bytes=max(sizes, default=None),
-            moments=tuple(moments[stage] for stage in STAGES if stage in moments),
+            moments=tuple(moments[stage] for stage in Stage if stage in moments),
             legs=tuple(legs),
             stages=stage_times(moments, legs),
             totals=total_times(moments, legs),
@@ -147,17 +154,18 @@ class GatheredTrace:
         moments.update(_whole("edge", CAPTURE_STAGES, self._told.items()))
         moments.update(_whole("edge", TRANSFER_STAGES, this))
         moments.update(_whole("worker", WORKER_STAGES, this))
-        for program, end in (("records", Stage.RECORDED), ("watch", Stage.SHOWN)):
-            first = self._first(program, end, attempt, moments.get(Stage.PUBLISHED))
+        for end, programs in ENDS.items():
+            first = self._first(programs, end, attempt, moments.get(Stage.PUBLISHED))
             if first is not None:
                 moments[end] = first
         return moments
 
     def _first(
-        self, program: str, end: Stage, attempt: str, published: Moment | None
+        self, programs: Sequence[str], end: Stage, attempt: str, published: Moment | None
     ) -> Moment | None:
         """The earliest of several stores or terminals, of this attempt where one tells of it."""
-        heard = [(s, told.stamps_ns[end]) for s, told in self._of(program) if end in told.stamps_ns]
+        told_of = [pair for program in programs for pair in self._of(program)]
+        heard = [(s, told.stamps_ns[end]) for s, told in told_of if end in told.stamps_ns]
         heard = [pair for pair in heard if pair[0].attempt == attempt] or heard
 
         def order(pair: tuple[_Source, int]) -> tuple[bool, int, _Source]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wire_protocol.clock_legs import ClockLeg, Instant, elapsed
-from wire_protocol.trace import PREDECESSORS, STAGES, Stage
+from wire_protocol.trace import PREDECESSORS, Stage
 
 #: The whole way counts from the capture, and from the moment it was due, so that a camera or an
 #: encoder that falls behind is not hidden (coordinated omission).
@@ -99,7 +99,7 @@ def stage_times(
 ) -> tuple[StageTime, ...]:
     """Each stage from the nearest one before it that has a stamp."""
     times = []
-    for stage in STAGES:
+    for stage in Stage:
         start = next((s for s in PREDECESSORS.get(stage, ()) if s in moments), None)
         took = None if start is None else stage_time(start, stage, moments, legs)
         if took is not None:

@@ -398,7 +398,7 @@ class TraceFragment(JsonMessage):
 
     SCHEMA = "hemowire.trace"
 
-    program: Literal["edge", "worker", "records", "watch"]
+    program: Literal["edge", "worker", "records", "watch", "page"]
     id: Level
     image_id: ImageId
     attempt: str = ""

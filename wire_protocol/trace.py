@@ -27,9 +27,14 @@ class Stage(StrEnum):
     PUBLISHED = "published"
     RECORDED = "recorded"
     SHOWN = "shown"
+    OPENED = "opened"
+    SIGNED = "signed"
 
 
-STAGES: tuple[Stage, ...] = tuple(Stage)
+#: What people do with a result: minutes, not milliseconds, and not of every image.
+READING_STAGES: tuple[Stage, ...] = (Stage.OPENED, Stage.SIGNED)
+#: The way from the camera to the screen.
+STAGES: tuple[Stage, ...] = tuple(stage for stage in Stage if stage not in READING_STAGES)
 EDGE_STAGES = STAGES[: STAGES.index(Stage.FIRST_RECEIVED)]
 WORKER_STAGES = STAGES[STAGES.index(Stage.FIRST_RECEIVED) : STAGES.index(Stage.RECORDED)]
 
@@ -55,4 +60,6 @@ PREDECESSORS: dict[Stage, tuple[Stage, ...]] = {
     Stage.PUBLISHED: (Stage.EXPLAINED, Stage.INFERRED, Stage.DECODED),
     Stage.RECORDED: (Stage.PUBLISHED,),
     Stage.SHOWN: (Stage.PUBLISHED,),
+    Stage.OPENED: (Stage.SHOWN, Stage.RECORDED),
+    Stage.SIGNED: (Stage.OPENED,),
 }

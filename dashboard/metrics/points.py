@@ -10,7 +10,9 @@ from dashboard.metrics.places import Places, worker_name
 from wire_protocol.joined_trace import JoinedTrace
 from wire_protocol.json_messages import Health, Presence, Status, WorkerHealth
 from wire_protocol.machine_io import OutboxState
+from wire_protocol.trace import READING_STAGES
 
+_READING = frozenset(stage.value for stage in READING_STAGES)
 #: Programs may make up names of scores and counts, but not many.
 MOST_OWN_NAMES = 32
 
@@ -51,6 +53,13 @@ def trace_points(trace: JoinedTrace, places: Places) -> list[Point]:
         **ids,
     }
     return [*stages, Point(schema.IMAGE, tags, fields)]
+
+
+def reading_points(trace: JoinedTrace, places: Places) -> list[Point]:
+    """What people did with a result; nothing of an image that nobody opened."""
+    return [
+        point for point in trace_points(trace, places)[:-1] if point.tags["stage"] in _READING
+    ]
 
 
 def device_point(health: Health) -> Point:

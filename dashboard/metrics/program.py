@@ -50,6 +50,8 @@ KINDS: Final = (
     Kind.WORKER_STATUS,
     Kind.RECORDS_STATUS,
 )
+#: A result that nobody has signed after this is written as far as people came with it.
+READ_WITHIN_S: Final = 86_400.0
 
 
 async def run_metrics(settings: MetricsSettings, stop: asyncio.Event) -> None:
@@ -70,6 +72,8 @@ class Metrics:
         self._session = MqttSession(settings.broker, observer_session(settings.name))
         awaited = [s for s in AWAITED if settings.await_shown or s is not Stage.SHOWN]
         self._joiner = TraceJoiner(patience_s=settings.patience_s, awaited=awaited)
+        #: What people do with a result comes long after the image's own trace was handed out.
+        self._readings = TraceJoiner(patience_s=READ_WITHIN_S, awaited=(Stage.SIGNED,))
         self._places = Places()
         self._presence = PresenceBook()
         self._online: dict[tuple[str, str], Status] = {}
@@ -150,6 +154,9 @@ class Metrics:
                 fragment = parse_json(TraceFragment, message.payload)
                 self._joiner.add(fragment, monotonic_s())
                 self._take_traces(self._joiner.finished(monotonic_s()))
+                if fragment.program == "page":
+                    self._readings.add(fragment, monotonic_s())
+                    self._take_readings(self._readings.finished(monotonic_s()))
             case Kind.DEVICE_HEALTH:
                 health = parse_json(Health, message.payload)
                 _check(topic, site=health.site, device=health.device)
@@ -185,12 +192,17 @@ class Metrics:
             self._traces[trace.is_complete] += 1
             self._spooling.put(points.trace_points(trace, self._places))
 
+    def _take_readings(self, traces: Iterable[JoinedTrace]) -> None:
+        for trace in traces:
+            self._spooling.put(points.reading_points(trace, self._places))
+
     # --- out ------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         """Traces whose patience is over; and what was spooled reaches the disk."""
         while True:
             self._take_traces(self._joiner.finished(monotonic_s()))
+            self._take_readings(self._readings.finished(monotonic_s()))
             self._spool.sync()
             await asyncio.sleep(self._settings.flush_s)
 
@@ -213,6 +225,7 @@ class Metrics:
                 self._take_traces([trace])
             else:
                 self._traces[False] += 1
+        self._take_readings(self._readings.rest())
         self._put_counters()
         self._spool.sync()
 

@@ -15,8 +15,11 @@ GET  /api/retakes                       the lab's queue; /{image_id}/small a sma
 GET  /api/model?name=                   a model's card
 POST /api/cases/{key}/sign|amend|withdraw|undo|refer|retake|reveal
 POST /api/cases/{key}/export            a signed case as PDF, FHIR, DICOM or CSV
+POST /api/shown                         when what an event told was on the screen: for the trace
 POST /api/push/subscribe|unsubscribe
 POST /login  /enter  /logout
+GET  /patient                           where a patient's one-time link leads; POST opens it
+POST /api/cases/{key}/patient-link      makes one
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from starlette.types import Receive, Scope, Send
 from dashboard.accounts.roles import May
 from dashboard.blobs import BlobArchive
 from dashboard.cases.keys import parse_case_key
+from dashboard.exchange.patient_links import PatientLinks
 from dashboard.page.answers import file_answer, json_answer, read_body, refused, worker_answer
 from dashboard.page.asking import actor_of, in_thread, key_of, number_of, person_of
 from dashboard.page.bodies import (
@@ -47,6 +51,7 @@ from dashboard.page.bodies import (
     Enter,
     Refer,
     Retake,
+    Shown,
     SignIn,
     Subscribe,
     Unsubscribe,
@@ -57,8 +62,12 @@ from dashboard.page.export_routes import ExportRoutes
 from dashboard.page.figure_routes import FigureRoutes
 from dashboard.page.guard import Guard, client_address
 from dashboard.page.models import Models, class_names
+from dashboard.page.patient import FILES as PATIENT_FILES
+from dashboard.page.patient import WAY_IN as PATIENT_WAY_IN
+from dashboard.page.patient import PatientRoutes
 from dashboard.page.picture_routes import PictureRoutes
 from dashboard.page.pictures import Pictures
+from dashboard.page.reading_trace import ReadingTrace
 from dashboard.page.retake import Retakes
 from dashboard.page.seen_fields import SeenFields
 from dashboard.page.views import WorklistView, case_view, lines_view, model_of
@@ -106,7 +115,9 @@ class PageApp:
         *,
         models: Models,
         retakes: Retakes | None = None,
+        traces: ReadingTrace | None = None,
         push: Push | None = None,
+        patients: PatientLinks | None = None,
         is_tls: bool = False,
         ca_file: Path | None = None,
         names: tuple[str, ...] = (),
@@ -119,6 +130,7 @@ class PageApp:
         self._watch = watch
         self._models = models
         self._retakes = retakes
+        self._traces = traces
         self._push = push
         self._now_ms = now_ms
         self._streams: set[asyncio.Task[object]] = set()
@@ -143,6 +155,7 @@ class PageApp:
             Route("/api/me", self._me),
             Route("/api/worklist", self._worklist),
             Route("/api/events", self._events),
+            Route("/api/shown", self._shown, methods=["POST"]),
             Route("/api/model", self._model),
             Route("/api/cases/{key}", self._case),
             Route("/api/cases/{key}/reveal", self._reveal, methods=["POST"]),
@@ -157,6 +170,7 @@ class PageApp:
             *PictureRoutes(pictures, self._seen, models).routes(),
             *FigureRoutes(desk, pictures).routes(),
             *ExportRoutes(desk, models).routes(),
+            *(PatientRoutes(patients).routes() if patients is not None else ()),
             Route("/sw.js", worker_answer(STATIC)),
             *files,
         ]
@@ -168,8 +182,14 @@ class PageApp:
             door,
             is_tls=is_tls,
             names=names,
-            open_paths={"/login", "/enter", "/ca.crt", *(f"/{name}" for name in OPEN_FILES)},
-            way_in={"/login", "/enter"},
+            open_paths={
+                "/login",
+                "/enter",
+                PATIENT_WAY_IN,
+                "/ca.crt",
+                *(f"/{name}" for name in (*OPEN_FILES, *PATIENT_FILES)),
+            },
+            way_in={"/login", "/enter", PATIENT_WAY_IN},
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,6 +241,7 @@ class PageApp:
             "token": person.csrf,
             "may_see": actor.may(May.SEE_CASES),
             "may_sign": actor.may(May.REVIEW),
+            "is_traced": self._traces is not None,
             "may_export": actor.may(May.EXPORT),
             "may_see_figures": actor.may(May.SEE_FIGURES),
             "may_see_retakes": actor.may(May.SEE_RETAKES),
@@ -236,6 +257,13 @@ class PageApp:
             "now": wall_time(),
         }
         return JSONResponse(told)
+
+    async def _shown(self, request: Request) -> Response:
+        if not actor_of(request).may(May.SEE_CASES):
+            raise HTTPException(403, "nothing is shown to this role")
+        body = await read_body(request, Shown)
+        told = 0 if self._traces is None else self._traces.shown(body)
+        return JSONResponse({"told": told})
 
     async def _subscribe(self, request: Request) -> Response:
         actor, body = actor_of(request), await read_body(request, Subscribe)
@@ -294,6 +322,7 @@ class PageApp:
             actor,
             self._store_id,
             last_id[:64],
+            traces=self._traces,
             is_known=lambda: self._door.person(session, address) is not None,
         )
         return StreamingResponse(self._until_stop(events), media_type="text/event-stream")
@@ -321,7 +350,10 @@ class PageApp:
 
     async def _case(self, request: Request) -> Response:
         actor, key = actor_of(request), key_of(request)
-        return await self._show(request, await in_thread(lambda: self._desk.case(key, actor)))
+        case = await in_thread(lambda: self._desk.case(key, actor))
+        if self._traces is not None and case.summary.is_unread:  # it was, until now
+            await self._traces.opened(key)
+        return await self._show(request, case)
 
     async def _reveal(self, request: Request) -> Response:
         actor, key = actor_of(request), key_of(request)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashboard.page.retake import RetakeReason
 from dashboard.review.findings import Fab
 from wire_protocol.case_messages import Finding
+from wire_protocol.ids import HEX128_PATTERN
 
 #: Longer ones do not get as far as the desk, which has a limit of its own.
 MAX_COMMENT: Final = 4000
@@ -68,6 +69,23 @@ class Refer(Deed):
     """To an account, or "" to whoever comes first."""
 
     to: str = Field(default="", max_length=32)
+
+
+Milliseconds = Annotated[float, Field(ge=0, lt=2**43, allow_inf_nan=False)]
+
+
+class Shown(Body):
+    """What a browser drew of one event of the feed, in milliseconds of its own clock."""
+
+    #: Random, new with each time the page is loaded: which clock it is.
+    page_id: str = Field(pattern=HEX128_PATTERN)
+    upto: Version
+    #: As the event said it: a number of this server, too large for a browser's own.
+    sent_ns: str = Field(pattern=r"^[0-9]{1,19}$")
+    came_ms: Milliseconds
+    drawn_ms: Milliseconds
+    told_ms: Milliseconds
+    keys: tuple[Annotated[str, Field(max_length=200)], ...] = Field(max_length=50)
 
 
 class Form(StrEnum):

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from dashboard.accounts.roles import Actor
+from dashboard.cases.feed import ChangeKind
+from dashboard.page.reading_trace import ReadingTrace
 from dashboard.page.views import LineView, lines_view
 from dashboard.page.watching import ChangeWatch
 from dashboard.review.desk import Desk
-from service_runtime.boot import wall_time
+from service_runtime.boot import monotonic_ns, wall_time
 
 #: A page that hears nothing for three of these knows that the server is gone.
 HEARTBEAT_S: Final = 5.0
@@ -34,6 +36,8 @@ class ChangesView(BaseModel):
 
     after: int
     upto: int
+    #: When it was sent, on this server's monotonic clock; text, since it is too large for a browser.
+    sent_ns: str = ""
     lines: tuple[LineView, ...]
     #: Cases that are not there any more: their fields were filed elsewhere.
     gone: tuple[str, ...] = ()
@@ -55,6 +59,7 @@ async def change_events(
     last_id: str,
     *,
     is_known: Callable[[], bool],
+    traces: ReadingTrace | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Goes on until it is closed or the session ends; starts at `last_id`, or at the newest change."""
     yield b"retry: 1000\n\n"
@@ -64,9 +69,10 @@ async def change_events(
         yield _event("reset", f"{store_id}.{newest}", "{}")
         after = newest
     while True:
-        told = await run_in_threadpool(_changes, desk, actor, after)
+        told = await run_in_threadpool(_changes, desk, actor, after, traces)
         if told is not None:
             after = told.upto
+            told = told.model_copy(update={"sent_ns": str(monotonic_ns())})
             yield _event("changes", f"{store_id}.{after}", told.model_dump_json())
             continue
         try:
@@ -78,13 +84,18 @@ async def change_events(
             yield f'event: alive\ndata: {{"now":"{wall_time()}"}}\n\n'.encode()
 
 
-def _changes(desk: Desk, actor: Actor, after: int) -> ChangesView | None:
+def _changes(
+    desk: Desk, actor: Actor, after: int, traces: ReadingTrace | None
+) -> ChangesView | None:
     """What came after that change, None where nothing did."""
     found = desk.changes(after, actor, limit=BATCH)
     if found.last_id == after:
         return None
     keys = list(dict.fromkeys(change.case_key for change in found.changes))
     page = desk.summaries(keys, actor)
+    if traces is not None:
+        came = [c.case_key for c in found.changes if c.kind is ChangeKind.CASE]
+        traces.note(found.last_id, desk.newest_fields(came))
     there = {case.key for case in page.cases}
     return ChangesView(
         after=after,

@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from dashboard.audit.book import AuditBook, load_key
 from dashboard.blobs import BlobArchive
+from dashboard.exchange.patient_links import PatientLinks
 from dashboard.exchange.sender import FhirSender
 from dashboard.page.app import PageApp
+from dashboard.page.broker import PageBroker
 from dashboard.page.door import Door
 from dashboard.page.models import Models
-from dashboard.page.retake import Retakes
+from dashboard.page.reading_trace import ReadingTrace
 from dashboard.page.server import PageServer
 from dashboard.page.settings import DashboardSettings
 from dashboard.page.watching import ChangeWatch
@@ -41,17 +42,18 @@ async def run_dashboard(
     archive = BlobArchive(settings.archive_url)
     server = PageServer(settings.page)
     watch = ChangeWatch(desk, settings.database_url)
-    retakes = None if settings.broker is None else Retakes(settings.broker)
+    broker = None if settings.broker is None else PageBroker(settings.broker)
+    traces = None if broker is None else ReadingTrace(desk, broker)
     push = Push.open(settings.push, settings.database_url) if settings.push.is_on else None
+    patients = PatientLinks(settings.database_url, archive, desk.book, settings.patient)
     sender = None
     if settings.fhir.sends:
-        book = AuditBook(load_key(settings.accounts.audit_key_file))
         sender = FhirSender(
             settings.fhir,
             settings.database_url,
             archive=archive,
             models=models,
-            book=book,
+            book=desk.book,
             watch=watch,
         )
     app = PageApp(
@@ -60,8 +62,10 @@ async def run_dashboard(
         door,
         watch,
         models=models,
-        retakes=retakes,
+        retakes=None if broker is None else broker.retakes,
+        traces=traces,
         push=push,
+        patients=patients,
         is_tls=settings.page.is_tls,
         ca_file=settings.page.ca_file,
         names=settings.page.names,
@@ -79,13 +83,16 @@ async def run_dashboard(
                 tasks.append(group.create_task(notifier.run(), name="notify"))
             if sender is not None:
                 tasks.append(group.create_task(sender.run(), name="fhir"))
-            if retakes is not None:
-                tasks.append(group.create_task(retakes.run(), name="retakes"))
+            if broker is not None:
+                tasks.append(group.create_task(broker.run(), name="broker"))
+            if traces is not None:
+                tasks.append(group.create_task(traces.run(watch), name="traces"))
             await stop.wait()
             for task in tasks:
                 task.cancel()
     finally:
         archive.close()
+        patients.close()
         if push is not None:
             push.close()
         if sender is not None:

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from service_runtime.boot import new_id
-from service_runtime.broker_settings import BrokerSettings
 from service_runtime.log import get_log
 from service_runtime.mqtt_session import MqttSession
-from service_runtime.mqtt_types import (
-    Connected,
-    Disconnected,
-    Message,
-    MqttError,
-    Subscription,
-)
-from service_runtime.session_roles import observer_session
+from service_runtime.mqtt_types import MqttError
 from wire_protocol.codec import PeerError
 from wire_protocol.json_messages import Command, Reply, parse_json
 from wire_protocol.topics import Kind, Topics
@@ -54,19 +45,13 @@ class RetakeAnswer:
 
 
 class Retakes:
-    """One session on the broker; all methods belong to the event loop's thread."""
+    """Over the page's session on the broker; all methods belong to the event loop's thread."""
 
-    def __init__(self, broker: BrokerSettings) -> None:
-        self._topics = Topics(broker.root)
-        self._session = MqttSession(broker, observer_session(f"dashboard-{new_id()[:12]}"))
+    def __init__(self, session: MqttSession, topics: Topics) -> None:
+        self._topics = topics
+        self._session = session
         self._online = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
-
-    async def run(self) -> None:
-        """Stays connected until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._session.run(), name="mqtt")
-            group.create_task(self._listen(), name="replies")
 
     async def ask(
         self,
@@ -117,21 +102,21 @@ class Retakes:
         finally:
             del self._waiting[command_id]
 
-    async def _listen(self) -> None:
-        log = get_log("dashboard")
-        async for event in self._session.events():
-            if isinstance(event, Connected):
-                with suppress(MqttError):
-                    await self._session.subscribe([Subscription(self._topics.every(Kind.REPLY))])
-                    self._online.set()
-            elif isinstance(event, Disconnected):
-                self._online.clear()
-            elif isinstance(event, Message):
-                try:
-                    reply = parse_json(Reply, event.payload)
-                except PeerError as error:
-                    log.warning("reply_malformed", problem=str(error))
-                    continue
-                answer = self._waiting.get(reply.command_id)
-                if answer is not None and not answer.done():
-                    answer.set_result(reply)
+    def connected(self) -> None:
+        """Answers can be heard."""
+        self._online.set()
+
+    def disconnected(self) -> None:
+        """Nothing can be asked until the next connection."""
+        self._online.clear()
+
+    def hear(self, payload: bytes) -> None:
+        """An answer of some microscope."""
+        try:
+            reply = parse_json(Reply, payload)
+        except PeerError as error:
+            get_log("dashboard").warning("reply_malformed", problem=str(error))
+            return
+        answer = self._waiting.get(reply.command_id)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)

@@ -45,7 +45,15 @@ from dashboard.review.machine import Opinion, Review
 from dashboard.review.settings import ReviewSettings
 from dashboard.review.store import extend, load_review, settle_all, settled, time_of
 from dashboard.review.tables import ReadingRow
-from dashboard.review.views import CaseDetail, Changes, Done, FieldDetail, RetakeLine, WorklistPage
+from dashboard.review.views import (
+    CaseDetail,
+    Changes,
+    Done,
+    FieldDetail,
+    NewestField,
+    RetakeLine,
+    WorklistPage,
+)
 from dashboard.schema import DiagnosisRow, ImageRow, StoreRow
 from dashboard.store import RecordsStore, StoreAway
 from service_runtime.boot import new_id, wall_time
@@ -112,6 +120,11 @@ class Desk:
         self._reader.dispose()
         if self._archive is not None:
             self._archive.close()
+
+    @property
+    def book(self) -> AuditBook:
+        """The audit book, for what else leaves this house."""
+        return self._book
 
     @property
     def undo_s(self) -> float:
@@ -285,6 +298,12 @@ class Desk:
         """Id of the newest change; cheap, to be asked often."""
         with self._reader.begin() as connection:
             return last_change(connection)
+
+    def newest_fields(self, keys: Sequence[str]) -> list[NewestField]:
+        """The newest field with a full result of each of these cases, for the trace: it shows nothing."""
+        parsed = [key for key in map(parse_case_key, keys[:MOST_CASES]) if key is not None]
+        with self._reader.begin() as connection:
+            return reading.newest_fields(connection, parsed)
 
     def changes(self, after: int, actor: Actor, *, limit: int = MOST_CHANGES) -> Changes:
         """What came after that id, oldest first; changes of other sites are left out, their ids

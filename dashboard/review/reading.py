@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from dashboard.cases.field_rows import CaseField
-from dashboard.cases.keys import CaseKey
+from dashboard.cases.keys import CaseKey, case_key
 from dashboard.cases.settings import CaseSettings
 from dashboard.cases.tables import CaseRow
 from dashboard.identity import Mode
 from dashboard.review.tables import ReadingRow
-from dashboard.review.views import CaseSummary, FieldDetail, OtherReport, RetakeLine
+from dashboard.review.views import CaseSummary, FieldDetail, NewestField, OtherReport, RetakeLine
 from dashboard.schema import DiagnosisRow, ImageRow
 from wire_protocol.json_messages import URGENCY_RANK, Urgency
 
@@ -216,6 +216,24 @@ def retake_lines(
     if sites is not None:
         query = query.where(ImageRow.site.in_(sites))
     return [RetakeLine(**row._mapping) for row in connection.execute(query)]
+
+
+def newest_fields(connection: Connection, keys: Sequence[CaseKey]) -> list[NewestField]:
+    """The newest field with a full result of each case, and the attempt that it came by."""
+    filed = [key.case_id for key in keys if key.is_filed]
+    alone = [key.image_id for key in keys if not key.is_filed]
+    wanted = set(keys)
+    found: dict[CaseKey, NewestField] = {}
+    for row in connection.execute(
+        select(ImageRow.site, ImageRow.case_id, ImageRow.image_id, DiagnosisRow.attempt)
+        .join(DiagnosisRow, DiagnosisRow.id == ImageRow.shown_id)
+        .where(or_(ImageRow.case_id.in_(filed), ImageRow.image_id.in_(alone)))
+        .order_by(ImageRow.id)
+    ):
+        key = case_key(row.site, row.case_id, row.image_id)
+        if key in wanted:
+            found[key] = NewestField(key.text, row.image_id, row.attempt)
+    return list(found.values())
 
 
 def has_seen_ai(connection: Connection, smear_case_id: int, account: str) -> bool:

@@ -164,6 +164,15 @@ class RetakeLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NewestField:
+    """The newest field of a case that has a full result, for the trace."""
+
+    case_key: str
+    image_id: str
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What came after an id. `complete` is False where so much came that a reload is better."""
 

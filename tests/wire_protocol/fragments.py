@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wire_protocol.json_messages import TraceFragment
-from wire_protocol.trace import EDGE_STAGES, WORKER_STAGES, Stage
+from wire_protocol.trace import EDGE_STAGES, READING_STAGES, WORKER_STAGES, Stage
 
 MS = 1_000_000
 IMAGE = "0123456789abcdef" * 2
@@ -66,4 +66,7 @@ CAPTURE = Teller("edge", "scope-1", EDGE_BOOT, EDGE_STAGES[:5])
 WORKER = Teller("worker", "w1", WORKER_BOOT, WORKER_STAGES, changes={"size_bytes": 22_000})
 RECORDS = Teller("records", "records", RECORDS_BOOT, (Stage.RECORDED,), error_ns=0)
 WATCH = Teller("watch", "desk", WATCH_BOOT, (Stage.SHOWN,))
+#: A browser, whose clock the page has compared, and the page itself, beside the records store.
+BROWSER = Teller("page", "browser-0a1b2c3d", OTHER_BOOT, (Stage.SHOWN,), error_ns=20 * MS)
+PAGE = Teller("page", "operator", RECORDS_BOOT, READING_STAGES, error_ns=0)
 ALL = (EDGE, WORKER, RECORDS, WATCH)

@@ -12,14 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wire_protocol.fragments import (
+    AHEAD_NS,
     ALL,
     ATTEMPT,
+    BROWSER,
     CAPTURE,
     EDGE,
     EDGE_BOOT,
     IMAGE,
     MS,
     OTHER_BOOT,
+    PAGE,
     RECORDS,
     TRUE_NS,
     WATCH,
@@ -255,3 +258,24 @@ def test_one_image_cannot_fill_the_memory() -> None:
     for number in range(10 * MOST_SOURCES):
         joiner.add(EDGE.fragment(attempt=f"{number:016x}"), 0)
     assert joiner.refused == 9 * MOST_SOURCES
+
+
+def test_a_browser_shows_it_and_people_open_and_sign_it() -> None:
+    trace = joined(*(one.fragment() for one in (EDGE, WORKER, RECORDS, BROWSER, PAGE)))
+    shown = trace.total(Stage.CAPTURED, Stage.SHOWN)
+    assert shown is not None and shown.error_ms >= 20
+    assert abs(shown.duration_ms - 17) <= shown.error_ms
+    opened, signed = trace.stage(Stage.OPENED), trace.stage(Stage.SIGNED)
+    assert opened is not None and signed is not None
+    assert (opened.start, opened.error_ms >= 20) == (Stage.SHOWN, True)
+    assert (signed.start, signed.duration_ms, signed.error_ms) == (Stage.OPENED, 1.0, 0.0)
+
+
+def test_of_a_terminal_and_a_browser_the_first_that_showed_it_counts() -> None:
+    others = [one.fragment() for one in (EDGE, WORKER, RECORDS, BROWSER)]
+    for later_ms, program in ((5, "page"), (-5, "watch")):
+        at_ns = TRUE_NS[Stage.SHOWN] + AHEAD_NS[WATCH.boot] + later_ms * MS
+        trace = joined(*others, WATCH.fragment(stamps_ns={"shown": at_ns}))
+        (shown,) = [moment for moment in trace.moments if moment.stage is Stage.SHOWN]
+        assert shown.program == program
+        assert len(trace.stages) == len(STAGES) - 1

@@ -7,6 +7,7 @@ import { canInstall, forgetKept, installNow, keepOffline } from "./offline.js";
 import { canNotify, isNotified, notifyMe, notifyMeNot } from "./notify.js";
 import { leaveRetakes, showRetakes } from "./retakes.js";
 import { Feed, ask, setToken, wish } from "./server.js";
+import { tellShown } from "./shown.js";
 import { setMe } from "./signing.js";
 import { caseWord, clock, urgencyWord, kindOf } from "./words.js";
 import { Worklist } from "./worklist.js";
@@ -91,9 +92,10 @@ async function load() {
   }
 }
 
-function take({ lines, gone }) {
+function take({ lines, gone, upto, sent_ns }, came) {
   list.put(lines, { isNew: true });
   list.drop(gone);
+  if (me?.is_traced) tellShown(list, lines, { upto, sent_ns, came_ms: came });
   for (const line of lines) {
     if (line.key === pane.key && line.event_id !== pane.view?.line.event_id) pane.reload();
     else if (line.rank <= 1 && line.is_open && line.is_unread && line.key !== pane.key) write(byId("announce"), `${urgencyWord(kindOf(line)).toLowerCase()}: ${caseWord(line)}`);

@@ -96,15 +96,16 @@ export class Feed {
     const hear = (name, then) =>
       source.addEventListener(name, (event) => {
         if (source !== this.source) return;
-        this.heard = performance.now();
+        const came = performance.now();
+        this.heard = came;
         this.onLife("alive");
-        then(JSON.parse(event.data));
+        then(JSON.parse(event.data), came);
       });
-    hear("changes", (told) => {
+    hear("changes", (told, came) => {
       if (told.upto <= this.last) return; // known already
       if (told.after > this.last) return this.onGap();
       this.last = told.upto;
-      this.onChanges(told);
+      this.onChanges(told, came);
     });
     hear("reset", () => this.onGap());
     hear("alive", (told) => setNow(told.now));

@@ -93,6 +93,14 @@ export class Worklist {
     this.#counts();
   }
 
+  /** Whether this case's row can be seen now. */
+  isInView(key) {
+    const row = this.rows.get(key)?.item.getBoundingClientRect();
+    if (!row || !row.height) return false;
+    const box = this.scroll.getBoundingClientRect();
+    return row.bottom > box.top && row.top < Math.min(box.bottom, innerHeight);
+  }
+
   select(key) {
     this.selected = key;
     this.draw();
