@@ -66,8 +66,10 @@ async function open() {
   }
 }
 
-if (link) button.addEventListener("click", open);
-else {
+if (link) {
+  button.addEventListener("click", open);
+  button.disabled = false; // a press before this script was here would have done nothing
+} else {
   button.hidden = true;
   say("There is no link in this address. Check that you have all of it.");
 }
