@@ -58,6 +58,9 @@ class SenderSettings(BaseModel):
     preview_bytes: int = Field(
         MAX_PREVIEW_BYTES, ge=0, le=MAX_PREVIEW_BYTES, description="of a preview; 0: none are sent"
     )
+    preview_first_bytes: int = Field(
+        12 * 1024, ge=0, description="the same, before a rate: what TCP sends in its first flight"
+    )
     preview_share: int = Field(8, ge=1, description="a preview is at most this part of its image")
     preview_tries: int = Field(2, ge=1, description="offers of one image that carry its preview")
     control_slots: int = Field(2, ge=1, description="of the Receive Maximum, kept from chunks")
@@ -83,9 +86,7 @@ class ReceiverSettings(BaseModel):
     grant_bytes: int = Field(
         1024 * 1024, ge=MIN_CHUNK_BYTES, description="how far a limit runs ahead of the bytes"
     )
-    lease_s: float = Field(
-        10.0, gt=0, le=3600, description="without Chunk or Probe: no more grants"
-    )
+    lease_s: float = Field(7.5, gt=0, le=3600, description="without Chunk or Probe: no more grants")
     partial_s: float = Field(600.0, gt=0, description="then the partial bytes are kept this long")
     age_s: float = Field(3600.0, gt=0, description="no transfer lasts longer")
     progress_s: float = Field(0.02, ge=0, description="a Progress waits at most this long")

@@ -105,7 +105,9 @@ class Pace:
         rate = self.rate or s.window_first_bytes / max(self.srtt, SHORTEST_RTT_S)
         if image_bytes / rate <= s.preview_after_s:
             return 0
-        most = min(s.preview_bytes, image_bytes // s.preview_share, self._packet_room)
+        # A first flight is ten segments; what does not fit waits for a round trip more.
+        whole = s.preview_bytes if self.rate else min(s.preview_bytes, s.preview_first_bytes)
+        most = min(whole, image_bytes // s.preview_share, self._packet_room)
         return most if most >= MIN_CHUNK_BYTES else 0  # there is nothing to see in less
 
     def window_bytes(self) -> int:

@@ -638,6 +638,10 @@ class Sender:
             return False
         if (self._busies or self._silences) and any(u.phase is Phase.OFFERED for u in uploads):
             return False  # one question at a time, until somebody takes an image
+        if image.manifest.priority is not Priority.STAT and any(
+            u.manifest.priority is Priority.STAT and u.phase is not Phase.CLAIMED for u in uploads
+        ):
+            return False  # whose bytes would be ahead of the stat image's, until that is claimed
         if stored:
             return sum(u.stored for u in uploads) < s.stored_offers
         if inline:

@@ -44,8 +44,8 @@ async def run_phases(folder: Path) -> tuple[list[Phase], Verdict]:
 def test_workers_come_go_and_freeze_and_nothing_is_lost(tmp_path: Path) -> None:
     (everybody, stopped, frozen), verdict = asyncio.run(run_phases(tmp_path / "run"))
     assert verdict.problems == ()
-    # The gate refuses a picture now and then, for a reason that the checker reads.
-    assert verdict.captured == verdict.diagnosed + verdict.rejected
+    # These pictures pass the gate (`test_chaos_pictures`): whatever is not diagnosed is a loss.
+    assert verdict.captured == verdict.diagnosed
     assert verdict.diagnosed > 20
     assert len(everybody.shares) == 3
     assert everybody.jain > 0.8

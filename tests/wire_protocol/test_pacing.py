@@ -109,3 +109,12 @@ def test_a_preview_rides_in_the_offer_of_a_slow_link_too() -> None:
     pace.delivered += 10_000_000
     pace.sample_rate(10_000_000, 0.1, False, now)
     assert pace.inline_bytes() == SETTINGS.chunk_max_bytes
+
+
+def test_before_a_rate_a_preview_fits_the_first_flight_of_a_connection() -> None:
+    pace = Pace(SETTINGS)
+    pace.expect_rtt(0.6)
+    assert pace.preview_bytes(4 * 2**20) == SETTINGS.preview_first_bytes
+    pace.delivered += 32_000
+    pace.sample_rate(32_000, 1.0, False, 0.0)
+    assert pace.preview_bytes(4 * 2**20) == SETTINGS.preview_bytes

@@ -53,7 +53,18 @@ def test_stat_is_offered_before_older_routine_images() -> None:
     bench.capture(2, BIG)
     bench.capture(3, BIG, priority=Priority.STAT)
     bench.tell(io.Connected(LIMITS))
+    bench.claim(bench.offers()[0].attempt)
     assert [o.manifest.seq for o in bench.offers()] == [3, 1]
+
+
+def test_no_routine_image_is_offered_while_a_stat_image_waits_for_its_claim() -> None:
+    bench = SenderBench()
+    bench.capture(1, BIG, priority=Priority.STAT)
+    bench.capture(2, BIG)
+    bench.read(bench.capture(3, 1000))
+    assert [o.manifest.seq for o in bench.offers()] == [1]
+    bench.read(bench.claim(bench.offers()[0].attempt))
+    assert [o.manifest.seq for o in bench.offers()] == [1, 2, 3]
 
 
 def test_no_more_chunks_are_unacknowledged_than_the_receive_maximum_less_two() -> None:
