@@ -204,23 +204,28 @@ def _is_of(image_id: str) -> Callable[[Heard], bool]:
 
 
 def _overtakers(ground: Ground, image_id: str, kept_s: float, until_s: float) -> int:
-    """Images that were offered after this one was kept, and stored before it was."""
-    later = {
-        h.said.manifest.image_id
-        for h in ground.ear.since(kept_s, lambda h: isinstance(h.said, Offer))
-        if isinstance(h.said, Offer)
+    """Images that the device offered after this one, and that were stored before it was.
+
+    Offers that the broker heard before this one's own had left the device before it: they, and the
+    bytes of their images, stand in the link's queue already.
+    """
+    offers = ground.ear.since(kept_s, lambda h: isinstance(h.said, Offer))
+    own_s = min(h.at_s for h in offers if _image_of(h) == image_id)
+    later = {_image_of(h) for h in offers if h.at_s > own_s}
+    earlier = {
+        _image_of(h) for h in ground.ear.heard if isinstance(h.said, Offer) and h.at_s <= own_s
     }
     stored = {
         h.said.image_id
         for h in ground.ear.since(kept_s, lambda h: isinstance(h.said, Stored))
         if isinstance(h.said, Stored) and h.at_s < until_s
     }
-    earlier = {
-        h.said.manifest.image_id
-        for h in ground.ear.heard
-        if isinstance(h.said, Offer) and h.at_s < kept_s
-    }
-    return len((later & stored) - earlier - {image_id})
+    return len((later & stored) - earlier)
+
+
+def _image_of(offer: Heard) -> str:
+    assert isinstance(offer.said, Offer)
+    return offer.said.manifest.image_id
 
 
 def _once_each(told: Sequence[Heard]) -> list[tuple[str, float]]:
