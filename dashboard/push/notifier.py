@@ -20,6 +20,8 @@ from service_runtime.log import get_log
 #: Sees the lines of every site; it opens no case, so it is in no audit book.
 _NOTIFIER: Final = Actor("notifier", Role.HEMATOLOGIST)
 _BATCH: Final = 200
+#: The most urgent cases, which are known at the start.
+_KNOWN: Final = 500
 _AWAY_S: Final = 5.0
 
 
@@ -82,8 +84,9 @@ class Notifier:
                     await self._watch.after(after)
 
     async def _begin(self) -> int:
-        page = await asyncio.to_thread(self._desk.worklist, _NOTIFIER, limit=500)
-        for case in page.cases:
+        page = await asyncio.to_thread(self._desk.worklist, _NOTIFIER, limit=_KNOWN)
+        signed = await asyncio.to_thread(self._desk.worklist, _NOTIFIER, limit=_KNOWN, signed=True)
+        for case in (*page.cases, *signed.cases):  # emergencies are signed, and stand first
             self._policy.seen(case, monotonic_s(), is_new=False)
         return page.change_id
 

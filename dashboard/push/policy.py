@@ -1,8 +1,10 @@
 """Whether a case is worth a notification, and when; pure: it is given the time and sends nothing.
 
-- One per case and rise in urgency: a case that was told at a rank is told again only at a smaller one.
-- None for retakes, for fields that belong to no case, for signed cases.
-- A reader gets at most one in `cooldown_s`: what comes meanwhile is told together when it is over.
+- One per case and rise in urgency: a case that was told at a rank is told again only at a smaller one,
+  also where it fell in between, as a sum of few fields may. A signature ends that.
+- None for retakes, for fields that belong to no case, for signed cases but those signed as an emergency.
+- A reader gets at most one in `cooldown_s`: what comes meanwhile is told together when it is over; what
+  has become less urgent or signed by then is not told.
 - An urgent case that nobody has opened after `escalate_after_s` is told once more, to everybody.
 """
 
@@ -10,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from dashboard.push.settings import PushSettings
 from dashboard.review.views import CaseSummary
 from wire_protocol.manifest import UNFILED
+
+_NEVER: Final = 99
 
 
 class Why(StrEnum):
@@ -37,6 +42,9 @@ class Told:
 class _Case:
     site: str
     rank: int
+    #: The smallest rank that was told; beyond all of them before anything was.
+    told_rank: int
+    #: Since when it is as urgent as now.
     since_s: float
     is_unread: bool
     escalated: bool = False
@@ -53,20 +61,26 @@ class PushPolicy:
 
     def seen(self, case: CaseSummary, now_s: float, *, is_new: bool = True) -> None:
         """A case as it is now; not `is_new`: as it was when the program started, told already."""
-        is_quiet = case.case_id == UNFILED or not case.is_open or case.fields == 0
-        if is_quiet or case.rank > self.settings.rank:
+        waiting = self._waiting.setdefault(case.site, {})
+        waiting.pop(case.key, None)
+        is_emergency = case.rank == 0
+        is_done = not case.is_open and not is_emergency
+        if case.case_id == UNFILED or case.fields == 0 or is_done:
             self._cases.pop(case.key, None)
-            self._waiting.get(case.site, {}).pop(case.key, None)
             return
         known = self._cases.get(case.key)
         if known is None:
-            known = _Case(case.site, 99 if is_new else case.rank, now_s, case.is_unread)
+            if case.rank > self.settings.rank:
+                return
+            told_rank = _NEVER if is_new else case.rank
+            known = _Case(case.site, case.rank, told_rank, now_s, case.is_unread)
             self._cases[case.key] = known
-        known.is_unread = case.is_unread
         if case.rank < known.rank:
-            known.rank, known.since_s, known.escalated = case.rank, now_s, False
-            why = Why.EMERGENCY if case.rank == 0 else Why.URGENT
-            self._waiting.setdefault(case.site, {})[case.key] = why
+            known.since_s, known.escalated = now_s, False
+        known.rank = case.rank
+        known.is_unread = case.is_unread and case.is_open
+        if case.rank <= self.settings.rank and case.rank < known.told_rank:
+            waiting[case.key] = Why.EMERGENCY if is_emergency else Why.URGENT
 
     def due(self, now_s: float) -> list[Told]:
         """What is to be told now; asked for again at `deadline`."""
@@ -82,6 +96,9 @@ class PushPolicy:
                 self._last_s[site] = now_s
         for one in told:
             self._waiting[one.site] = {}
+            for key in one.keys:
+                known = self._cases[key]
+                known.told_rank = min(known.told_rank, known.rank)
         return told
 
     def deadline(self) -> float | None:
@@ -90,13 +107,16 @@ class PushPolicy:
         times += [
             case.since_s + self.settings.escalate_after_s
             for case in self._cases.values()
-            if case.is_unread and not case.escalated
+            if self._may_escalate(case)
         ]
         return min(times, default=None)
 
     def _is_overdue(self, case: _Case, now_s: float) -> bool:
         late = now_s - case.since_s >= self.settings.escalate_after_s
-        return case.is_unread and not case.escalated and late
+        return self._may_escalate(case) and late
+
+    def _may_escalate(self, case: _Case) -> bool:
+        return case.is_unread and not case.escalated and case.rank <= self.settings.rank
 
     def _free_at(self, site: str) -> float:
         last_s = self._last_s.get(site)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
-from broker_config.serve import free_port
 from dashboard.accounts.passwords import Passwords
 from dashboard.accounts.roles import Actor, Role
 from dashboard.accounts.store import AccountStore, SignInRefusedError
@@ -28,51 +19,17 @@ from dashboard.reports import report_of_diagnosis, report_of_rejection
 from dashboard.review.desk import Desk
 from dashboard.review.machine import Opinion, ReviewConflictError, ReviewRefusedError
 from dashboard.store import Filed, Judged, RecordsStore
+from tests.dashboard.postgresql import started_postgresql
 from tests.dashboard.reports_for_tests import AT, diagnosis, digest, rejection
 from tests.dashboard.review.desk_for_tests import ANNA, CLASSES, KEY
 from wire_protocol.case_messages import Finding
 
-_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), *map(str, _FOLDERS)])
-
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """An empty database. PostgreSQL refuses to run as root, so root starts it as somebody else."""
-    named = os.environ.get("HEMOWIRE_TEST_POSTGRESQL")
-    if named:
-        yield named
-        return
-    server, initdb = (shutil.which(name, path=_SEARCH) for name in ("postgres", "initdb"))
-    if server is None or initdb is None:
-        pytest.skip("no PostgreSQL server here, and HEMOWIRE_TEST_POSTGRESQL names no database")
-    folder = Path(tempfile.mkdtemp(prefix="hemowire-postgresql-"))
-    user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    other: dict[str, Any] = {}
-    if os.getuid() == 0:
-        other = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [initdb, "-D", str(data), "-A", "trust", "-U", "hemowire", "-E", "UTF8", "--no-sync"],
-        check=True, capture_output=True, cwd=folder, **other,
-    )  # fmt: skip
-    process = subprocess.Popen(
-        [server, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **other,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 30
-        while not (folder / f".s.PGSQL.{port}").exists():
-            assert process.poll() is None and time.monotonic() < deadline, (
-                "PostgreSQL did not start"
-            )
-            time.sleep(0.05)
-        yield f"postgresql+psycopg://hemowire@127.0.0.1:{port}/postgres"
-    finally:
-        process.terminate()
-        process.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+    """An empty database."""
+    with started_postgresql() as found:
+        yield found
 
 
 def test_the_same_rules_hold(url: str) -> None:

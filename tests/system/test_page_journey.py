@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from broker_config.local import HEMATOLOGIST
@@ -144,12 +146,15 @@ def test_a_phone_on_another_network_reads_over_https_and_an_mqtt_app_over_tls(
         password = (run.folder / "broker" / "secrets" / HEMATOLOGIST).read_text().strip()
         told = next(x for x in run.log.read_text().splitlines() if x.startswith("MQTT app"))
         port = told.split("port ")[1].split(" ")[0]
-        app = subprocess.Popen(
-            [*there, "mosquitto_sub", "-h", address, "-p", port, "--cafile", ca, "-V", "5",
-             "-u", HEMATOLOGIST, "-P", password, "-C", "1", "-W", "120",
-             "-t", "hemowire/v1/diagnosis/lab/+"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        apps = {
+            topic: subprocess.Popen(
+                [*there, "mosquitto_sub", "-h", address, "-p", port, "--cafile", ca, "-V", "5",
+                 "-u", HEMATOLOGIST, "-P", password, "-C", "1", "-W", "120", "-N",
+                 "-t", f"hemowire/v1/{topic}"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for topic in ("diagnosis/lab/+", "case/lab/+", "thumbnail/lab/+/+")
+        }  # fmt: skip
         run.wait_until(lambda: run.recorded() >= 1, 120, "a record")
         phone = subprocess.run(
             [*there, sys.executable, "-c", PHONE_PROGRAM, link, ca],
@@ -160,6 +165,16 @@ def test_a_phone_on_another_network_reads_over_https_and_an_mqtt_app_over_tls(
         assert found["cookies"] == {"__Host-hemowire": True}
         assert found["sha256"] == found["said"]
         assert found["heard"].startswith("retry:")
-        said, problem = app.communicate(timeout=130)
-        assert app.returncode == 0, problem
-        assert json.loads(said)["schema"] == "hemowire.diagnosis"
+        said = {}
+        for topic, app in apps.items():
+            said[topic], problem = app.communicate(timeout=130)
+            assert app.returncode == 0, problem
+        for topic, level in (("diagnosis/lab/+", "field"), ("case/lab/+", "slide")):
+            told = json.loads(said[topic])
+            assert (told["schema"], told["level"]) == ("hemowire.diagnosis", level)
+            assert not [value for value in told.values() if isinstance(value, dict)], "flat"
+            assert "Research use only" in told["text"]
+        thumbnail = cv2.imdecode(
+            np.frombuffer(said["thumbnail/lab/+/+"], np.uint8), cv2.IMREAD_COLOR
+        )
+        assert thumbnail is not None and min(thumbnail.shape[:2]) > 60, "a JPEG as raw bytes"

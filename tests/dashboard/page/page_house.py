@@ -47,11 +47,12 @@ class PageHouse:
         push: PushSettings | None = None,
         undo_s: float = 10.0,
         cells_needed: int = 0,
+        database_url: str = "",
     ) -> None:
         self.archive = folder / "archive"
         self.archive.mkdir(exist_ok=True)
         self.settings = DashboardSettings(
-            database_url=f"sqlite:///{folder / 'records.sqlite'}",
+            database_url=database_url or f"sqlite:///{folder / 'records.sqlite'}",
             archive_url=str(self.archive),
             page=page or PageSettings(port=0),
             broker=broker,

@@ -121,6 +121,48 @@ def test_what_was_there_before_the_start_is_not_told_but_not_forgotten(policy: P
     assert [told.why for told in policy.due(600)] == [Why.UNREAD]
 
 
+def test_a_case_that_falls_and_rises_again_is_not_told_again(policy: PushPolicy) -> None:
+    policy.seen(case(), 0)
+    assert len(policy.due(0)) == 1
+    policy.seen(case(rank=4), 10)
+    policy.seen(case(), 20)
+    assert policy.due(100) == []
+    policy.seen(case(rank=4), 700)
+    assert policy.due(2000) == []  # nobody opened it, and it is not urgent any more
+    policy.seen(case(), 2000)
+    assert [told.why for told in policy.due(2600)] == [Why.UNREAD]
+
+
+def test_what_is_no_longer_urgent_when_the_cooldown_ends_is_not_told(policy: PushPolicy) -> None:
+    policy.seen(case("A1AA"), 0)
+    policy.due(0)
+    policy.seen(case("B2BB"), 10)
+    policy.seen(case("B2BB", rank=4), 20)
+    policy.seen(case("C3CC"), 20)
+    policy.seen(case("C3CC", is_open=False), 30)
+    assert policy.due(100) == []
+    policy.seen(case("B2BB"), 110)  # it was never told
+    assert [told.keys for told in policy.due(110)] == [("lab.B2BB",)]
+
+
+def test_a_case_that_is_signed_as_an_emergency_is_told_to_all_once(policy: PushPolicy) -> None:
+    policy.seen(case(), 0)
+    policy.due(0)
+    signed = case(rank=0, is_open=False, is_unread=False, finding="apl")
+    policy.seen(signed, 100)
+    assert [told.why for told in policy.due(100)] == [Why.EMERGENCY]
+    policy.seen(replace(signed, new_fields=1), 200)
+    assert policy.due(10_000) == []
+
+
+def test_a_signed_case_that_new_fields_open_again_is_told_again(policy: PushPolicy) -> None:
+    policy.seen(case(), 0)
+    policy.due(0)
+    policy.seen(case(is_open=False, rank=4), 100)
+    policy.seen(case(is_open=True, new_fields=1), 200)
+    assert [told.why for told in policy.due(200)] == [Why.URGENT]
+
+
 def test_sites_do_not_hold_each_other_up(policy: PushPolicy) -> None:
     policy.seen(case("A1AA"), 0)
     policy.seen(replace(CASE, key="other.C7F3K2", site="other"), 0)
