@@ -84,6 +84,33 @@ def _files(
         raise CaseExportError(str(error)) from error
 
 
+def send_dicom(settings: DashboardSettings, case: str, to: str) -> tuple[ReportFacts, int]:
+    """Sends the case's pictures to a DICOM archive; how many it has. Raises CaseExportError,
+    NoSuchReportError, StoreError, ArchiveAway."""
+    from dashboard.exchange.dicom_archive import ArchiveRefusedError, parse_archive, store
+
+    try:
+        archive = parse_archive(to)
+    except ValueError as error:
+        raise CaseExportError(f"--to {error}") from error
+    with case_house(settings, case) as house:
+        facts = house.facts()
+        images = dicom_images(facts)
+        told = {"format": "dicom", "to": archive.url, "status": facts.status.value}
+        house.audit("export", facts.made_at, **told, images=len(images))
+        try:
+            store(images, archive, timeout_s=settings.fhir.timeout_s)
+        except ArchiveRefusedError as error:
+            there = list(images)[: error.stored]
+            if there:
+                note_dicom(house, there, archive.url, facts.made_at)
+            raise CaseExportError(
+                f"{error}. {error.stored} of {len(images)} images are there"
+            ) from error
+        note_dicom(house, list(images), archive.url, facts.made_at)
+    return facts, len(images)
+
+
 def make_patient_link(settings: DashboardSettings, case: str) -> MadeLink:
     """A one-time link to the copy of a signed result; raises CaseExportError, NoSuchReportError,
     StoreError, ArchiveAway."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from dashboard.exchange.facts import ReportFacts
     from dashboard.page.settings import DashboardSettings
     from dashboard.review.agreement import Agreement, Share
     from dashboard.review.signed import SignedCase
@@ -22,6 +23,7 @@ _EXAMPLES: Final = """examples (each with --config dashboard.toml):
   hemowire export --case lab.C7F3K2 --format fhir-r4b --out C7F3K2.json     fhir, fhir-r5: R5
   hemowire export --case lab.C7F3K2 --format fhir --to https://fhir.example.org/r4
   hemowire export --case lab.C7F3K2 --format dicom --out C7F3K2-dicom       a new folder
+  hemowire export --case lab.C7F3K2 --format dicom --to dicom://ORTHANC@127.0.0.1:4242
   hemowire export --case lab.C7F3K2 --format csv --out C7F3K2.csv
   hemowire export --case lab.C7F3K2 --format patient --out copy.pdf         once it is signed
   hemowire export --case lab.C7F3K2 --format patient --link                 opens once, then ends
@@ -72,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         metavar="URL",
         help="--case, instead of --out: the base of a FHIR server (https://host/path), which gets "
-        "the report as one transaction; sent again it replaces what is there",
+        "the report as one transaction; or a DICOM archive (dicom://AETITLE@host:port). Sent again "
+        "it replaces what is there",
     )
     parser.add_argument(
         "--link",
@@ -148,11 +151,15 @@ def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
         return _send(settings, args)
     facts = export_case(settings, args.case, args.format, args.out)
     print(f"{args.out}: {args.format} of case {facts.key.text}. {facts.state_words}")
+    _tell_missing(facts)
+    print(RESEARCH_USE_ONLY)
+    return 0
+
+
+def _tell_missing(facts: ReportFacts) -> None:
     for picture in facts.pictures:
         if picture.missing:
             print(f"  field {picture.image_id}: {picture.missing}")
-    print(RESEARCH_USE_ONLY)
-    return 0
 
 
 def _link(settings: DashboardSettings, args: argparse.Namespace) -> int:
@@ -174,11 +181,17 @@ def _link(settings: DashboardSettings, args: argparse.Namespace) -> int:
 def _send(settings: DashboardSettings, args: argparse.Namespace) -> int:
     from dashboard.exchange.codes import FhirVersion
     from hemowire.case_delivery import send_case
-    from hemowire.case_export import CaseExportError
+    from hemowire.case_export import CaseExportError, send_dicom
     from wire_protocol.words import RESEARCH_USE_ONLY
 
+    if args.format == "dicom":
+        facts, images = send_dicom(settings, args.case, args.to)
+        print(f"{args.to} has {images} images of case {facts.key.text}. {facts.state_words}")
+        _tell_missing(facts)
+        print(RESEARCH_USE_ONLY)
+        return 0
     if not args.format.startswith("fhir"):
-        raise CaseExportError(f"--format {args.format}: only FHIR goes --to a server; use --out")
+        raise CaseExportError(f"--format {args.format}: only FHIR and DICOM go --to; use --out")
     version = None if args.format == "fhir" else FhirVersion(args.format.removeprefix("fhir-"))
     done = send_case(
         settings,

@@ -227,7 +227,7 @@ def test_only_fhir_goes_to_a_server_and_a_place_is_needed(
     file(lab, 1)
     with small_fhir_server() as server:
         assert send(config, server, form="csv") == 2
-        assert "only FHIR goes --to a server" in capsys.readouterr().err
+        assert "only FHIR and DICOM go --to" in capsys.readouterr().err
         assert send(config, server, "--out", str(lab.folder / "x")) == 2
         assert main(["export", "--case", "C7F3K2", "--format", "fhir", "--config", config]) == 2
         assert "--out FILE or --to URL" in capsys.readouterr().err
