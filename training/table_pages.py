@@ -64,7 +64,7 @@ class Row:
 def write_pages(out: Path, work: Path, runs: Sequence[tuple[str, str]], *, small: bool) -> None:
     """All pages and their index; `runs` are names of records and the recipes behind them."""
     out.mkdir(parents=True, exist_ok=True)
-    rows = {name: _row(work / name) for name, _ in runs}
+    rows = {name: row_of(work / name) for name, _ in runs}
     papers = {paper.paper: paper for paper in read_papers()}
     for page, (title, prefix) in PAGES.items():
         own = [name for name, recipe in runs if recipe.startswith(prefix)]
@@ -74,7 +74,8 @@ def write_pages(out: Path, work: Path, runs: Sequence[tuple[str, str]], *, small
     (out / "README.md").write_text(_index(done, len(rows), small=small), encoding="utf-8")
 
 
-def _row(bundle: Path) -> Row | None:
+def row_of(bundle: Path) -> Row | None:
+    """The record beside a bundle, or None where the run is not finished."""
     folder = training_folder(bundle)
     if not (folder / RUN_FILE).is_file():
         return None
@@ -103,17 +104,20 @@ def _page(
     lines += [NO_PATIENTS, ""]
     if paper is not None:
         lines += [f"Of the paper itself: {paper.caution}", ""]
+    done = [(name, row) for name in names if (row := rows[name]) is not None]
+    missing = [name for name in names if rows[name] is None]
+    more = _command_of(missing, small=small)
+    if not done:
+        return "\n".join([*lines, f"No run of this page is done. `{more}` fills it."]) + "\n"
     lines += [
         "| network | images | split | test images, groups | shared with training | accuracy "
         "| balanced accuracy | macro-F1 | mean RGB alone |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    done = [(name, row) for name in names if (row := rows[name]) is not None]
     lines += [_table_row(row) for _, row in done]
-    missing = [name for name in names if rows[name] is None]
     if missing:
         listed = ", ".join(f"`{name}`" for name in missing)
-        lines += ["", f"Not run yet (`python -m training.tables` goes on with them): {listed}."]
+        lines += ["", f"Not run yet (`{more}` goes on with them): {listed}."]
     areas = [(row, row.interval("mask_area_balanced_accuracy")) for _, row in done]
     areas = [(row, area) for row, area in areas if area != "-"]
     if areas:
@@ -128,6 +132,14 @@ def _page(
     for _, row in done:
         lines += _how(row)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _command_of(missing: Sequence[str], *, small: bool) -> str:
+    """What runs the missing ones of a page."""
+    stems = sorted({name.partition("-")[0].partition(".")[0] for name in missing})
+    only = ",".join(f"{stem}*" for stem in stems)
+    words = "--reduced --only" if small else "--only"
+    return f"make tables ARGS=\"{words} '{only}'\""
 
 
 def _table_row(row: Row) -> str:

@@ -146,7 +146,14 @@ def main(words: list[str] | None = None) -> int:
         listed = [(run.name, run.recipe) for run in experiments()]
         write_pages(args.out, work, listed, small=args.reduced)
 
-    failed = _run_all(chosen, work, _ball4(args), told, small=args.reduced, until=args.until)
+    failed = run_all(
+        chosen,
+        work,
+        ball4_manifest(args.ball4, args.work),
+        told,
+        small=args.reduced,
+        until=args.until,
+    )
     told()
     for name, problem in failed.items():
         print(f"{name}: {problem}", file=sys.stderr)  # noqa: T201
@@ -158,15 +165,16 @@ def _started(run: Run, files: dict[str, str]) -> Run:
     return replace(run, weights=files.get(network, ""))
 
 
-def _run_all(
+def run_all(
     runs: list[Run],
     work: Path,
     ball4: Path | None,
     told: Callable[[], None],
     *,
     small: bool,
-    until: str | None,
+    until: str | None = None,
 ) -> dict[str, str]:
+    """Train each that has no record yet; what failed, and why. `told` is called after each."""
     failed: dict[str, str] = {}
     for run in runs:
         out = work / run.name
@@ -193,14 +201,13 @@ def _run_all(
     return failed
 
 
-def _ball4(args: argparse.Namespace) -> Path | None:
+def ball4_manifest(root: Path | None, work: Path) -> Path | None:
     """The four-class set's manifest, indexed once for all runs."""
-    root = args.ball4
     if root is None and os.environ.get(REAL_DATA):
         root = Path(os.environ[REAL_DATA]) / "ball4"
     if root is None or manifest_of(root) is None:
         return root if root is None else Path(root)
-    indexed: Path = args.work / "ball4.csv"
+    indexed = work / "ball4.csv"
     if not indexed.is_file():
         write_manifest(index_images(root), indexed)
     return indexed

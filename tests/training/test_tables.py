@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from training.evaluation.answers import Answered, whole_figures
+from training.fifths import main as fifths
+from training.fifths import table, together
 from training.table_pages import NEVER_SEEN
 from training.tables import experiments, main
 
@@ -51,6 +54,9 @@ def test_a_run_leaves_a_row_with_its_command_and_is_not_made_twice(
     assert "reproduce" not in page.lower()
     assert str(four_classes) not in page
     assert "`karar2-acgan.simulated2.paper`" in page  # named as not run yet
+    empty = (tmp_path / "models" / "pavithra.md").read_text(encoding="utf-8")
+    assert "--reduced --only 'pavithra*'" in empty  # what fills it, and no empty table
+    assert "|" not in empty
 
     folder = tmp_path / "work" / "reduced" / f"{RUN}.training"
     split = json.loads((folder / "split.json").read_text())
@@ -85,3 +91,34 @@ def test_every_experiment_has_a_name_of_its_own_and_a_recipe_that_fits() -> None
         recipe = run.made(small=True)
         assert recipe.reduced
         assert run.command(small=True).endswith("--reduced --out BUNDLE")
+
+
+def test_fifths_pool_to_every_image_once() -> None:
+    rng = np.random.default_rng(4)
+    parts = [
+        Answered(rng.normal(size=(n, 3)), np.arange(n) % 3, np.arange(n) // 2, 1.0) for n in (8, 6)
+    ]
+    whole = together(parts)
+    assert len(whole.labels) == 14
+    assert len(np.unique(whole.groups)) == 4 + 3  # no group of one fifth is one of another's
+    figures = {one.name: one for one in whole_figures(whole)}
+    (row,) = table(["all"], [figures])[2:]
+    assert row.startswith("| all | 14 | ")
+    assert row.endswith("| - |")  # no colour baseline is pooled
+
+
+@pytest.mark.slow
+def test_a_fifth_is_trained_once_and_told(
+    four_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--recipe", "karar3-acgan-alone", "--data", str(four_classes), "--reduced"]
+    words += ["--work", str(tmp_path), "--fifth", "2", "--fifth", "5"]
+    assert fifths(words) == 0
+    said = capsys.readouterr().out
+    assert "| fifth 2 | " in said and "| all 2 together | " in said
+    assert "Reduced: " in said
+    records = sorted(tmp_path.glob("reduced/*.training"))
+    assert len(records) == 2
+    before = [(one / "history.json").stat().st_mtime_ns for one in records]
+    assert fifths(words) == 0
+    assert [(one / "history.json").stat().st_mtime_ns for one in records] == before
