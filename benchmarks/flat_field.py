@@ -4,7 +4,8 @@
 
 Evenness and the gate are measured on the real Raspberry Pi fields (chula_fields); without the
 variable those parts are left out and the table says so. Times are CPU times of one thread.
-`--example FILE` also draws the simulated before and after of docs/flat-field.md.
+`--example FILE` also draws the simulated before and after of docs/flat-field.md. (Over 250 lines: three
+questions about the same fields, asked and written down in one order.)
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The device is the agent's own outbox, reader, Sender and session, without camera and records store;
 the worker is the real intake, Receiver and archive stage, which lets go of an image once it is stored
-instead of diagnosing it.
+instead of diagnosing it. (Over 250 lines: both ends, so that the words of their pipes stand in one file.)
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Times are from the sender's having the bytes to their lying in the archive, dura
 fsync, rename, fsync of the folder), of real programs through a real Mosquitto. The limit is
 arithmetic: wire bytes (TCP/IP headers included) at the link's rate, one-way delays, and with both
 ends behind links one chunk on the second hop; no round trip is granted for offer and claim.
+(A few lines over 250: one experiment from its site to its page; `bad_links` builds on its site.)
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 The real terminal program runs in a pseudo terminal (160 x 50, read as fast as it writes) or writes
 lines into a pipe; diagnoses are published with the worker's account at random moments (Poisson), and
-both programs' trace fragments are joined. Forms and rates take turns in each round.
+both programs' trace fragments are joined. Forms and rates take turns in each round. (Over 250 lines:
+the terminal, the arrivals and the join of one measurement.)
 """
 
 from __future__ import annotations

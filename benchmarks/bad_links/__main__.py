@@ -33,8 +33,8 @@ from benchmarks.bad_links.table import (
 from benchmarks.link_limit import Case as Ends
 from benchmarks.link_limit import a_site
 from benchmarks.links import find_profile
+from benchmarks.links.kernel import why_not
 from benchmarks.links.link import Implementation
-from benchmarks.links.namespace import why_not
 from wire_protocol.words import RESEARCH_USE_ONLY
 
 NOTES = """

@@ -6,102 +6,43 @@
 `tbf` keeps the rates, `forwarder` delays, loses and cuts; where the kernel has netem, it does the
 delays and losses in their place. Everything goes with the link: devices end with the forwarder's
 process, and namespaces that a killed process left behind are removed by the next one by their name.
+(Over 250 lines: from the first device to the last counter it is one object's life.)
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
-import shutil
 import socket
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from itertools import count
 from pathlib import Path
 
-from benchmarks.links.datagrams import burst_bytes, measure_datagrams
+from benchmarks.links.datagrams import measure_datagrams
+from benchmarks.links.kernel import (
+    NETNS_FOLDER,
+    PREFIX,
+    LinkSetupError,
+    drops,
+    kernel_has_netem,
+    open_tun,
+    qdisc,
+    remove_leftovers,
+    run,
+)
 from benchmarks.links.link import Address, Implementation, LinkCounters, LinkReport, Measured, Way
-from benchmarks.links.profile import Direction, LinkProfile
+from benchmarks.links.profile import LinkProfile
 
-#: Namespaces of links: this, the process that made them, a number.
-PREFIX = "hemowire-link-"
-_NETNS_FOLDER = Path("/run/netns")
-_TUN = Path("/dev/net/tun")
-_TUNSETIFF = 0x400454CA
-_IFF_TUN_NO_PI = 0x1001
 _CLONE_NEWNET = 0x40000000
 #: Pairs of addresses are of 10.213.0.0/16, four apart.
 _MOST_LINKS = 16_384
 _ERROR_MS = 2.0
 _numbers = count(1)
-
-
-class LinkSetupError(Exception):
-    """A step of making the link failed; the message has the command and what it said."""
-
-
-def why_not() -> str:
-    """What keeps this machine from making links this way; empty where nothing does."""
-    if sys.platform != "linux":
-        return "network namespaces need Linux"
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    missing = [name for name in ("ip", "tc") if shutil.which(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} not found (Debian's package iproute2)"
-    if not _TUN.exists():
-        return f"no {_TUN}"
-    return _try_out()
-
-
-@cache
-def _try_out() -> str:
-    name = f"{PREFIX}{os.getpid()}-try"
-    try:
-        _run("ip", "netns", "add", name)
-        try:
-            _run("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root",
-                 "tbf", "rate", "1mbit", "burst", "4000", "limit", "10000")  # fmt: skip
-        finally:
-            _run("ip", "netns", "del", name)
-    except LinkSetupError as error:
-        return str(error)
-    return ""
-
-
-@cache
-def kernel_has_netem() -> bool:
-    """Whether this kernel delays and loses packets itself."""
-    name = f"{PREFIX}{os.getpid()}-netem"
-    _run("ip", "netns", "add", name)
-    try:
-        _run("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root", "netem")
-    except LinkSetupError:
-        return False
-    finally:
-        _run("ip", "netns", "del", name)
-    return True
-
-
-def remove_leftovers() -> list[str]:
-    """Removes namespaces of processes that are gone; their names."""
-    removed = []
-    if _NETNS_FOLDER.is_dir():
-        for name in sorted(path.name for path in _NETNS_FOLDER.iterdir()):
-            maker, _, _ = name.removeprefix(PREFIX).partition("-")
-            is_ours = name.startswith(PREFIX) and maker.isdigit()
-            if is_ours and not Path(f"/proc/{maker}").exists():
-                with suppress(LinkSetupError):  # another one was faster
-                    _run("ip", "netns", "del", name)
-                    removed.append(name)
-    return removed
 
 
 class NamespaceLink:
@@ -190,7 +131,7 @@ class NamespaceLink:
 
     def open(self, target: Address, *, check: bool) -> None:
         """Makes namespace, devices and forwarder, and measures the link."""
-        _run("ip", "netns", "add", self.name)
+        run("ip", "netns", "add", self.name)
         self._exec("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 || true")
         near, far = self._make_devices()
         try:
@@ -226,7 +167,7 @@ class NamespaceLink:
                 self._process.wait()
             self._process.stdout.close()
         with suppress(LinkSetupError):
-            _run("ip", "netns", "del", self.name)
+            run("ip", "netns", "del", self.name)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -234,10 +175,10 @@ class NamespaceLink:
         for number in range(os.getpid() % 512, _MOST_LINKS):
             self._near_device, self._far_device = f"hwl{number}n", f"hwl{number}f"
             try:
-                near = _open_tun(self._near_device)
+                near = open_tun(self._near_device)
             except OSError:
                 continue  # another link's
-            far = _open_tun(self._far_device)
+            far = open_tun(self._far_device)
             base = f"10.213.{number >> 6}"
             self._near_ip, self._far_ip = (
                 f"{base}.{(number & 63) * 4 + 1}",
@@ -249,14 +190,14 @@ class NamespaceLink:
         mtu = str(self._profile.mtu_bytes)
         with suppress(OSError):  # a kernel without IPv6
             Path(f"/proc/sys/net/ipv6/conf/{self._near_device}/disable_ipv6").write_text("1")
-        _run("ip", "link", "set", self._far_device, "netns", self.name)
+        run("ip", "link", "set", self._far_device, "netns", self.name)
         for where, device, own, other in (
             (["ip"], self._near_device, self._near_ip, self._far_ip),
             (["ip", "-n", self.name], self._far_device, self._far_ip, self._near_ip),
         ):
-            _run(*where, "addr", "add", own, "peer", other, "dev", device)
-            _run(*where, "link", "set", device, "mtu", mtu, "up")
-        _run("ip", "-n", self.name, "link", "set", "lo", "up")
+            run(*where, "addr", "add", own, "peer", other, "dev", device)
+            run(*where, "link", "set", device, "mtu", mtu, "up")
+        run("ip", "-n", self.name, "link", "set", "lo", "up")
         return near, far
 
     def _shape(self) -> None:
@@ -266,7 +207,7 @@ class NamespaceLink:
         ):
             discipline = qdisc(way, self._profile, has_netem=self._has_netem)
             if discipline:
-                _run(*exec_in, "tc", "qdisc", "add", "dev", device, "root", *discipline)
+                run(*exec_in, "tc", "qdisc", "add", "dev", device, "root", *discipline)
 
     def _start_forwarder(self, near: int, far: int) -> None:
         told: dict[str, object] = {
@@ -311,11 +252,11 @@ class NamespaceLink:
         up, down = told["up"], told["down"]
         assert isinstance(up, list)
         assert isinstance(down, list)
-        dropped = _drops([], self._near_device) + _drops(self.command_prefix(), self._far_device)
+        dropped = drops([], self._near_device) + drops(self.command_prefix(), self._far_device)
         return LinkCounters(up[0], down[0], up[1] + down[1], up[2] + down[2] + dropped)
 
     def _exec(self, *command: str) -> None:
-        _run(*self.command_prefix(), *command)
+        run(*self.command_prefix(), *command)
 
     def _datagram_socket(self) -> socket.socket:
         """A UDP socket of the namespace: only the thread that makes it has to be there."""
@@ -324,7 +265,7 @@ class NamespaceLink:
 
         def make() -> None:
             try:
-                with (_NETNS_FOLDER / self.name).open("rb") as namespace:
+                with (NETNS_FOLDER / self.name).open("rb") as namespace:
                     libc = ctypes.CDLL(None, use_errno=True)
                     if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
                         raise OSError(ctypes.get_errno(), "setns")
@@ -338,25 +279,6 @@ class NamespaceLink:
         if failed:
             raise LinkSetupError(f"{self.name}: no socket inside: {failed[0]}")
         return made[0]
-
-
-def qdisc(way: Direction, profile: LinkProfile, *, has_netem: bool) -> list[str]:
-    """What `tc qdisc add dev X root` is told for a direction; empty where nothing is to be done."""
-    rate = way.rate_bit_per_s
-    if has_netem:
-        parts = ["netem", "delay", f"{way.delay_ms:g}ms", "loss", f"{way.loss_percent:g}%"]
-        if rate is not None:
-            waiting_s = (profile.queue_ms + way.delay_ms) / 1000
-            packets = max(10, int(rate / 8 * waiting_s / profile.mtu_bytes))
-            parts += ["rate", f"{rate:.0f}bit", "limit", str(packets)]
-        else:
-            parts += ["limit", "100000"]
-        return parts
-    if rate is None:
-        return []
-    burst = burst_bytes(profile, rate)
-    queue = max(int(rate / 8 * profile.queue_ms / 1000), 4 * profile.mtu_bytes)
-    return ["tbf", "rate", f"{rate:.0f}bit", "burst", str(burst), "limit", str(queue + burst)]
 
 
 @contextmanager
@@ -373,29 +295,7 @@ def open_namespace(
         link.close()
 
 
-def _open_tun(name: str) -> int:
-    descriptor = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN_NO_PI))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _bound(host: str) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((host, 0))
     return made
-
-
-def _drops(exec_in: list[str], device: str) -> int:
-    told = json.loads(_run(*exec_in, "tc", "-s", "-j", "qdisc", "show", "dev", device))
-    return sum(int(each.get("drops", 0)) for each in told)
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LinkSetupError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
-    return done.stdout

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.links.kernel import why_not
 from benchmarks.links.link import Address, Implementation, Link, LinkCounters, LinkReport, Way
-from benchmarks.links.namespace import open_namespace, why_not
+from benchmarks.links.namespace import open_namespace
 from benchmarks.links.profile import LinkProfile
 from benchmarks.links.proxy import open_proxy
 

@@ -3,7 +3,8 @@
 Every byte of a direction passes one serialiser, whatever its connection: it leaves when the link
 has sent all before it, arrives a delay later, and while more than the queue's worth waits the
 proxy does not read, so that TCP holds the sender back. Packets are counted as a stream of full
-segments has them. During a cut bytes wait; TCP's own long pauses after one are not modelled.
+segments has them. During a cut bytes wait; TCP's own long pauses after one are not modelled. (Over 250 lines: what any
+thread may call and what runs in the link's own are two halves of one object.)
 """
 
 from __future__ import annotations

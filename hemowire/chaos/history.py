@@ -3,7 +3,8 @@
 An operation begins with `invoke` and ends with `ok` (it has happened), `fail` (it has not) or `info`
 (nobody knows). An image has two operations: `Capture`, from the file in the camera's folder to the
 row in the outbox, and `Record`, from that row to the outcome in the records store. The last events
-are readings of what is durable, made when all programs had ended.
+are readings of what is durable, made when all programs had ended. (A few lines over 250: the words that
+workload, nemesis and checker share.)
 """
 
 from __future__ import annotations

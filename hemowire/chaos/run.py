@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.links.namespace import why_not as why_no_namespace
+from benchmarks.links.kernel import why_not as why_no_namespace
 from broker_config.locate import MosquittoMissingError
 from cloud_worker.models.bundle import NoSuchBundleError
 from hemowire.chaos.disks import why_no_disk

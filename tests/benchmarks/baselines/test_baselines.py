@@ -24,8 +24,8 @@ from benchmarks.baselines.running import (
 )
 from benchmarks.link_limit import Case, a_site
 from benchmarks.links import Direction, LinkProfile, open_link
+from benchmarks.links.kernel import why_not
 from benchmarks.links.link import Implementation
-from benchmarks.links.namespace import why_not
 from benchmarks.links.profile import LOOPBACK
 from broker_config.local import WORKER, LocalBroker, edge_username
 

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.links import Direction, LinkProfile, Outages, find_profile, open_link
-from benchmarks.links import namespace as namespaces
+from benchmarks.links import Direction, LinkProfile, Outages, find_profile, kernel, open_link
 from benchmarks.links.link import Address, Implementation, Link, Way
 from tests.benchmarks.links.echo import echo_server
 
-MISSING = namespaces.why_not()
+MISSING = kernel.why_not()
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no namespaces here: {MISSING}")
 
 LOSSY = LinkProfile(
@@ -75,7 +74,7 @@ def asked_from_inside(
 def nothing_left() -> Iterator[None]:
     """No namespace of this process remains after the test."""
     yield
-    left = [path.name for path in Path("/run/netns").glob(f"{namespaces.PREFIX}{os.getpid()}-*")]
+    left = [path.name for path in Path("/run/netns").glob(f"{kernel.PREFIX}{os.getpid()}-*")]
     assert left == []
 
 
@@ -157,7 +156,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_link() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     name = done.stdout.strip()
-    assert name.startswith(namespaces.PREFIX), done.stderr
+    assert name.startswith(kernel.PREFIX), done.stderr
     assert (Path("/run/netns") / name).exists()
     with open_link(find_profile("10mbit"), "127.0.0.1", 1, check=False):
         assert not (Path("/run/netns") / name).exists()
@@ -165,7 +164,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_link() -> None:
 
 def test_netem_is_asked_for_the_same_link_where_the_kernel_has_it() -> None:
     profile = find_profile("2mbit_lossy")
-    words = namespaces.qdisc(profile.up, profile, has_netem=True)
+    words = kernel.qdisc(profile.up, profile, has_netem=True)
     assert words[:5] == ["netem", "delay", "50ms", "loss", "2%"]
     assert words[5:7] == ["rate", "2000000bit"]
-    assert namespaces.qdisc(Direction(), profile, has_netem=False) == []
+    assert kernel.qdisc(Direction(), profile, has_netem=False) == []
