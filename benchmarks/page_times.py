@@ -1,6 +1,6 @@
 """How long a reader waits: first paint, 10,000 cases, recorded to on screen, the first white cell on a slow link.
 
-    python -m tests.dashboard.page.measure [--cases 10000] [--changes 100]
+    python -m benchmarks.page_times [--cases 10000] [--changes 100]
 
 One browser on this machine; the store is written by another connection, as the records program does.
 Times across the two processes are of the machine's one clock. Measured is what the page adds:
