@@ -4,7 +4,8 @@
 
 A real broker and a real `hemowire worker` with the packaged bundle; the devices are real Senders in
 this process, so engine, worker, broker and devices share the machine's cores. Nothing is recorded;
-`hemowire bench end-to-end` has the records store and whole agents as well.
+`hemowire bench end-to-end` has the records store and whole agents as well. Longer than most files: one
+lab serves three questions.
 """
 
 from __future__ import annotations
@@ -302,30 +303,73 @@ async def memory(folder: Path, archive: Path, each: int) -> str:
 # --- the page ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A worker's setting and its archive's place."""
+
+    words: str
+    on_tmpfs: bool
+    counts: bool
+    #: Closed loops too; without, half load only.
+    has_rounds: bool = True
+
+
+WAYS = (
+    Way("white cells counted (the default)", on_tmpfs=True, counts=True),
+    Way("white cells not counted", on_tmpfs=True, counts=False),
+    Way("white cells counted, archive on disk", on_tmpfs=False, counts=True, has_rounds=False),
+)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was seen of one way."""
+
+    way: Way
+    #: The engine alone and the whole path, images a second, of each round.
+    rates: list[tuple[float, float]]
+    half_per_s: float
+    images: list[Beside]
+
+
+async def measure_way(
+    way: Way, engine: Connection, work: Path, archive: Path, settings: argparse.Namespace
+) -> Measured:
+    """Rounds of engine alone, closed loop, engine alone; then half load."""
+    rates: list[tuple[float, float]] = []
+    limits: dict[str, Value] = {"limits": {"count_white_cells": way.counts}}
+    async with lab(work, archive, DEVICES, CELL_BYTES, **limits) as built:
+
+        async def alone_for(seconds: float) -> float:
+            engine.send(seconds)
+            return float(await asyncio.to_thread(engine.recv))
+
+        for _ in range(settings.rounds if way.has_rounds else 0):
+            built.encode(round(settings.seconds * _MOST_PER_S))
+            before = await alone_for(settings.seconds / 2)
+            together = await closed_loop(built, settings.seconds)
+            after = await alone_for(settings.seconds / 2)
+            rates.append(((before + after) / 2, together))
+        per_s = (rates[-1][0] if rates else await alone_for(settings.seconds / 2)) / 2
+        built.encode(round(settings.seconds * 2 * per_s * 1.3))
+        await half_load(built, per_s, settings.seconds * 2)
+        return Measured(way, rates, per_s, beside(built))
+
+
 async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
     """Everything, and the page about it."""
-    middle = statistics.median
-    rates: list[tuple[float, float]] = []
-    times = []
     with engine_alone() as engine:
         streams, batch_size = await asyncio.to_thread(engine.recv)
-        for place, folder in (("tmpfs", tmpfs), ("disk", disk)):
-            work = disk / f"lab-{place}"
-            async with lab(work, folder / "archive", DEVICES, CELL_BYTES) as built:
-                alone = 0.0
-                for _ in range(settings.rounds if place == "tmpfs" else 1):
-                    built.encode(round(settings.seconds * _MOST_PER_S))
-                    engine.send(settings.seconds / 2)
-                    first = await asyncio.to_thread(engine.recv)
-                    together = await closed_loop(built, settings.seconds)
-                    engine.send(settings.seconds / 2)
-                    alone = (first + await asyncio.to_thread(engine.recv)) / 2
-                    if place == "tmpfs":
-                        rates.append((alone, together))
-                per_s = alone / 2
-                built.encode(round(settings.seconds * 2 * per_s * 1.3))
-                await half_load(built, per_s, settings.seconds * 2)
-                times.append((place, per_s, beside(built)))
+        found = [
+            await measure_way(
+                way,
+                engine,
+                disk / f"lab-{number}",
+                (tmpfs if way.on_tmpfs else disk) / f"archive-{number}",
+                settings,
+            )
+            for number, way in enumerate(WAYS)
+        ]
     lines = [
         "# End to end: beside the engine",
         "",
@@ -333,24 +377,17 @@ async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
         "",
         f"{platform.machine()} with {os.cpu_count()} cores, which engine, worker, broker and"
         f" devices share; Python {platform.python_version()}; packaged bundle, OpenVINO,"
-        f" {streams} streams, batch size {batch_size}; images of 22 KB. {RESEARCH_USE_ONLY}",
+        f" {streams} streams, batch size {batch_size}; images of 22 KB; load average before"
+        f" {settings.load_before:.1f}. {RESEARCH_USE_ONLY}",
         "",
         f"## Images a second, {ON_THEIR_WAY} always on their way from {DEVICES} devices",
         "",
         "The engine alone (before and after each round, same batch size and precision), the whole"
         " path, and their ratio, each round; archive on tmpfs.",
         "",
-        "| round | engine alone | captured to published | ratio |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {number} | {alone:.1f} | {together:.1f} | {together / alone:.2f} |"
-        for number, (alone, together) in enumerate(rates, 1)
-    ]
-    ratio = middle(together / alone for alone, together in rates)
-    lines += [
-        f"| median | {middle(a for a, _ in rates):.1f} | {middle(t for _, t in rates):.1f} |"
-        f" **{ratio:.2f}** |",
+        "| | round | engine alone | captured to published | ratio |",
+        "|---|---|---|---|---|",
+        *_rate_lines(found),
         "",
         "## Captured to published at half load, ms",
         "",
@@ -358,20 +395,11 @@ async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
         " diagnosis waited for the archive's fsyncs (the put runs beside decoding and inference)."
         " Medians, then p95.",
         "",
-        "| archive | images/s | images | total | inference | waiting for fsync | **beside** |"
-        " to the worker | decode | to its batch | explain |",
+        "| | images/s | images | total | inference | waiting for fsync | **beside** |"
+        " to the worker | decode | to its stream | explain |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
+        *_time_lines(found),
     ]
-    for place, per_s, found in times:
-        columns = [
-            [one.total_ms for one in found],
-            [one.inference_ms for one in found],
-            [one.archive_ms for one in found],
-            [one.rest_ms for one in found],
-            *([one.parts_ms[part] for one in found] for part in range(4)),
-        ]
-        cells = " | ".join(_middle_and_p95(column) for column in columns)
-        lines.append(f"| {place} | {per_s:.1f} | {len(found)} | {cells} |")
     grown = await memory(disk / "lab-fleet", tmpfs / "archive-fleet", settings.fields)
     lines += [
         "",
@@ -383,6 +411,31 @@ async def measure(disk: Path, tmpfs: Path, settings: argparse.Namespace) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _rate_lines(found: Sequence[Measured]) -> Iterator[str]:
+    middle = statistics.median
+    for one in found:
+        for number, (alone, together) in enumerate(one.rates, 1):
+            ratio = together / alone
+            yield f"| {one.way.words} | {number} | {alone:.1f} | {together:.1f} | {ratio:.2f} |"
+        if one.rates:
+            ratio = middle(together / alone for alone, together in one.rates)
+            alone, together = (middle(rate[part] for rate in one.rates) for part in range(2))
+            yield f"| | median | {alone:.1f} | {together:.1f} | **{ratio:.2f}** |"
+
+
+def _time_lines(found: Sequence[Measured]) -> Iterator[str]:
+    for one in found:
+        columns = [
+            [image.total_ms for image in one.images],
+            [image.inference_ms for image in one.images],
+            [image.archive_ms for image in one.images],
+            [image.rest_ms for image in one.images],
+            *([image.parts_ms[part] for image in one.images] for part in range(4)),
+        ]
+        cells = " | ".join(_middle_and_p95(column) for column in columns)
+        yield f"| {one.way.words} | {one.half_per_s:.1f} | {len(one.images)} | {cells} |"
 
 
 def _middle_and_p95(values: list[float]) -> str:
@@ -399,6 +452,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each closed loop")
     parser.add_argument("--fields", type=int, default=2, help="of each of the fifty devices")
     settings = parser.parse_args()
+    settings.load_before = os.getloadavg()[0]
     configure_logging("error")
     temporary = partial(tempfile.TemporaryDirectory, prefix="hemowire-end-to-end-")
     with temporary(dir=settings.disk) as disk, temporary(dir=_TMPFS) as tmpfs:

@@ -35,20 +35,28 @@ class Opened:
     thumbnail: bytes | None
     #: Why the network will not see it, where it will not.
     prepared: Prepared | Refusal
-    #: None where the bytes could not be decoded.
+    #: None where the bytes could not be decoded, or nobody has looked yet.
     seen: SeenField | None = None
 
 
 def open_image(data: bytes | bytearray, request: OpenRequest) -> Opened:
-    """Decodes, makes the thumbnail and prepares; every refusal is a value."""
+    """Decodes, makes the thumbnail, prepares and counts; every refusal is a value."""
+    opened, pixels = begin_image(data, request)
+    if pixels is None:
+        return opened
+    seen = look_at(pixels, request.um_per_px, count=request.count_white_cells)
+    return Opened(opened.thumbnail, judge_count(opened.prepared, seen), seen)
+
+
+def begin_image(
+    data: bytes | bytearray, request: OpenRequest
+) -> tuple[Opened, NDArray[np.uint8] | None]:
+    """All but the white cells, and the pixels that they can be counted on meanwhile (`look_at`)."""
     rgb = decode(data, request.limits)
     if isinstance(rgb, Refusal):
-        return Opened(None, rgb)
+        return Opened(None, rgb), None
     thumbnail = make_thumbnail(rgb, request.image_id)
-    prepared, seen = prepare_counted(
-        rgb, request.um_per_px, request.preprocessing, count=request.count_white_cells
-    )
-    return Opened(thumbnail, prepared, seen)
+    return Opened(thumbnail, prepare(rgb, request.um_per_px, request.preprocessing)), rgb
 
 
 def prepare_counted(
@@ -56,7 +64,11 @@ def prepare_counted(
 ) -> tuple[Prepared | Refusal, SeenField]:
     """The field and its white cells; without any white cell no network is asked."""
     seen = look_at(rgb, um_per_px, count=count)
-    prepared = prepare(rgb, um_per_px, to)
-    if isinstance(prepared, Prepared):
-        prepared = too_few_white_cells(seen.white_cells) or prepared
-    return prepared, seen
+    return judge_count(prepare(rgb, um_per_px, to), seen), seen
+
+
+def judge_count(prepared: Prepared | Refusal, seen: SeenField) -> Prepared | Refusal:
+    """The field as it was prepared, or why its white cells do not do."""
+    if isinstance(prepared, Refusal):
+        return prepared
+    return too_few_white_cells(seen.white_cells) or prepared

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from cloud_worker.admission import Admission
 from cloud_worker.archive import Archive, ArchiveAwayError
 from cloud_worker.archiving import Archiving, Image
+from cloud_worker.cells import SeenField, look_at
 from cloud_worker.decode import DecodeLimits
 from cloud_worker.diagnosis_message import Origin, diagnosis_message, picture_of
 from cloud_worker.finding import Conclusion, Finding
@@ -28,7 +29,7 @@ from cloud_worker.inference import ImageFailedError, Inference
 from cloud_worker.intake import Intake
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.offers import Offers
-from cloud_worker.opening import Opened, OpenRequest, open_image
+from cloud_worker.opening import Opened, OpenRequest, begin_image, judge_count
 from cloud_worker.previews import Previews
 from cloud_worker.publishing import Outgoing, Publisher
 from cloud_worker.refusal import Refusal
@@ -138,10 +139,10 @@ class Worker:
             )
         async with self._unpublished.enter(is_urgent=image.is_urgent):
             async with self._decoded.enter(is_urgent=image.is_urgent):
-                opened = await self._decode(image, data)
+                opened, looking = await self._decode(image, data)
                 del data
                 self._free(image, archived)
-                finding = await self._infer_and_explain(image, opened)
+                finding = await self._infer_and_explain(image, opened, looking)
             if archived is not None and not await archived:
                 self._stamps.forget(image.manifest.image_id)
                 return
@@ -162,38 +163,58 @@ class Worker:
 
     # --- decode -------------------------------------------------------------------------------
 
-    async def _decode(self, image: Image, data: bytes | bytearray) -> Opened:
-        """Thumbnail and prepared field; a suspect image alone, in a child process."""
+    async def _decode(
+        self, image: Image, data: bytes | bytearray
+    ) -> tuple[Opened, Awaitable[SeenField] | None]:
+        """Thumbnail and prepared field, and its white cells, which are counted while the network
+        runs; a suspect image alone, in a child process, and counted there."""
+        um_per_px, counts = image.manifest.um_per_px, self._limits.count_white_cells
         request = OpenRequest(
             image_id=image.manifest.image_id,
-            um_per_px=image.manifest.um_per_px,
+            um_per_px=um_per_px,
             preprocessing=self._bundle.card.preprocessing,
             limits=DecodeLimits(max_pixels=self._limits.max_pixels),
-            count_white_cells=self._limits.count_white_cells,
+            count_white_cells=counts,
         )
+        looking = None
         if image.is_suspect:
             child = ChildLimits(self._limits.suspect_s, self._limits.suspect_bytes)
             async with self._one_suspect:
                 opened = await asyncio.to_thread(open_suspect, data, request, child)
         else:
-            opened = await self._in_thread(self._decode_threads, partial(open_image, data, request))
+            begin = partial(begin_image, data, request)
+            opened, pixels = await self._in_thread(self._decode_threads, begin)
+            if pixels is not None:
+                look = partial(look_at, pixels, um_per_px, count=counts)
+                looking = asyncio.ensure_future(self._in_thread(self._decode_threads, look))
         self._stamps.mark(image.manifest.image_id, Stage.DECODED)
-        return opened
+        return opened, looking
 
     # --- batch, infer, explain, diagnose --------------------------------------------------------
 
-    async def _infer_and_explain(self, image: Image, opened: Opened) -> Finding:
+    async def _infer_and_explain(
+        self, image: Image, opened: Opened, looking: Awaitable[SeenField] | None
+    ) -> Finding:
         """The finding with its map; an image that the network fails on is refused by name."""
-        prepared, seen = opened.prepared, opened.seen
-        if isinstance(prepared, Refusal):
-            return self._conclusion.refuse(prepared, seen)
+        if isinstance(opened.prepared, Refusal):
+            seen = opened.seen if looking is None else await looking
+            return self._conclusion.refuse(opened.prepared, seen)
         image_id = image.manifest.image_id
+        inferring = asyncio.create_task(
+            self._inference.infer(opened.prepared, is_urgent=image.is_urgent)
+        )
         try:
-            inferred = await self._inference.infer(prepared, is_urgent=image.is_urgent)
+            seen = opened.seen if looking is None else await looking
+            prepared = opened.prepared if seen is None else judge_count(opened.prepared, seen)
+            if isinstance(prepared, Refusal):
+                return self._conclusion.refuse(prepared, seen)
+            inferred = await inferring
         except ImageFailedError as error:
             self._log.error("inference_failed", image_id=image_id, problem=str(error))
             text = "the network could not be run on this image. Take it again; tell the operator."
             return self._conclusion.refuse(Refusal(Reason.INFERENCE_FAILED, text), seen)
+        finally:
+            inferring.cancel()  # where the count has refused the field: nobody waits for it
         self._stamps.mark(image_id, Stage.BATCHED, inferred.batched_ns)
         self._stamps.mark(image_id, Stage.INFERRED, inferred.inferred_ns)
         finish = partial(self._conclusion.finish, prepared, inferred.outputs, seen)

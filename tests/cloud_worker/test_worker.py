@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from broker_config.local import ENGINEER, HEMATOLOGIST, WORKER, LocalBroker, edge_username
@@ -24,7 +25,7 @@ from tests.cloud_worker.images import a_field, a_manifest, jpeg
 from tests.cloud_worker.watcher import Watcher
 from wire_protocol import archive_layout as layout
 from wire_protocol.archive_layout import ArchivedImage
-from wire_protocol.json_messages import Diagnosis, Urgency
+from wire_protocol.json_messages import Diagnosis, Reason, Urgency
 from wire_protocol.machine_io import OutboxState
 from wire_protocol.manifest import Priority
 from wire_protocol.messages import (
@@ -143,6 +144,32 @@ def test_images_come_out_as_archived_bytes_thumbnails_and_diagnoses(
         assert trace.stamps_ns["completed"] < trace.stamps_ns["archived"]
         assert trace.size_bytes in {len(data) for data in images}
         assert trace.id == online.id
+
+
+def test_a_field_without_a_white_cell_is_refused_whatever_the_network_made_of_it(
+    broker: LocalBroker, resnet34_bundle: Bundle, tmp_path: Path
+) -> None:
+    """It is counted while the network runs."""
+    empty = jpeg(np.full((300, 400, 3), 225, np.uint8))
+    images = [empty, jpeg(a_field(1, 400, 300))]
+    manifests = [a_manifest(data, um_per_px=UM_PER_PX) for data in images]
+
+    async def run() -> dict[str, Diagnosis]:
+        device = Device(broker.settings(edge_username("scope-1")), "scope-1")
+        settings = worker_settings(broker, resnet34_bundle, tmp_path)
+        async with a_watcher(broker) as watcher, device.running(), a_worker(settings):
+            for manifest, data in zip(manifests, images, strict=True):
+                device.send(manifest, data)
+            await watcher.until(lambda: len(watcher.of(Kind.DIAGNOSIS)) == len(images))
+        return {diagnosis.image_id: diagnosis for diagnosis in watcher.diagnoses()}
+
+    said = asyncio.run(run())
+    without, with_cells = (said[manifest.image_id] for manifest in manifests)
+    assert without.reason is Reason.TOO_FEW_WHITE_CELLS
+    assert without.white_cell_boxes == ()
+    assert set(without.probabilities().values()) == {None}
+    assert with_cells.reason is not Reason.TOO_FEW_WHITE_CELLS
+    assert with_cells.white_cells
 
 
 def test_every_bad_image_ends_as_a_diagnosis_or_a_named_rejection(
