@@ -155,38 +155,55 @@ async def measure_phase(
     *,
     cost_s: float | None = None,
     until_s: float | None = None,
+    answer_s: float = 1.0,
 ) -> Phase:
-    """What was heard for so long, or since `began_s`, when one worker was struck."""
+    """What was heard for so long, or since `began_s`, when one worker was struck.
+
+    An offer that is not answered `answer_s` after the phase was dealt to somebody who could not.
+    """
     if began_s is None:
         began_s = monotonic_s()
     else:
         ground.events.append(Fault(kind=Kind.OK, number=1, fault=name, target="a worker"))
     await asyncio.sleep(seconds)
-    until = monotonic_s() - 1.0  # later offers may still be answered
+    until = monotonic_s()
     shares: Counter[str] = Counter()
-    answered: set[int] = set()
-    offers: dict[str, list[tuple[float, int]]] = {}
-    busies = 0
     for heard in ground.ear.since(began_s, lambda _: True):
         found = full_diagnosis(heard)
-        if found is not None:
+        if found is not None and heard.at_s <= until:
             shares[found.worker] += 1
-        elif isinstance(heard.said, Claim | Busy):
-            answered.add(heard.said.attempt)
-            busies += isinstance(heard.said, Busy)
-        elif isinstance(heard.said, Offer):
-            at = offers.setdefault(heard.said.manifest.image_id, [])
-            at.append((heard.at_s, heard.said.attempt))
+    offers, answers = _offers_and_answers(ground, began_s, until)
+    while not {at for made in offers.values() for _, at in made} <= answers.keys():
+        if monotonic_s() > until + answer_s:
+            break
+        await asyncio.sleep(0.05)
+        offers, answers = _offers_and_answers(ground, began_s, until)
+    busies = sum(isinstance(said, Busy) for said in answers.values())
     costs: list[float] = []
     last_s = 0.0
     for made in offers.values():
         for number, (at_s, attempt) in enumerate(made, start=1):
-            if attempt in answered or at_s > until:
+            if attempt in answers:
                 continue
             again_s = made[number][0] if number < len(made) else monotonic_s()
             costs.append(again_s - at_s)
             last_s = max(last_s, at_s - began_s)
     return Phase(name, tuple(shares.values()), tuple(costs), last_s, busies, cost_s, until_s)
+
+
+def _offers_and_answers(
+    ground: Ground, since_s: float, until_s: float
+) -> tuple[dict[str, list[tuple[float, int]]], dict[int, Claim | Busy]]:
+    """The offers of each image in that time, and by attempt what was ever answered."""
+    offers: dict[str, list[tuple[float, int]]] = {}
+    answers: dict[int, Claim | Busy] = {}
+    for heard in ground.ear.since(since_s, lambda _: True):
+        said = heard.said
+        if isinstance(said, Claim | Busy):
+            answers[said.attempt] = said
+        elif isinstance(said, Offer) and heard.at_s <= until_s:
+            offers.setdefault(said.manifest.image_id, []).append((heard.at_s, said.attempt))
+    return offers, answers
 
 
 async def feed(ground: Ground) -> None:

@@ -22,6 +22,7 @@ _ATTEMPTS = 20
 _PAUSE_S = 0.05
 #: Without a byte in either direction for so long, a request has failed.
 _SILENCE_S = 60.0
+_PIECE_BYTES = 64 * 1024
 
 
 class HttpSending:
@@ -61,7 +62,9 @@ class HttpSending:
         while attempts < _ATTEMPTS:
             attempts += 1
             try:
-                answer = await self._client.post("/images", content=image)
+                answer = await self._client.post(
+                    "/images", content=_pieces(image), headers={"Content-Length": str(len(image))}
+                )
             except httpx.HTTPError as error:
                 failure = f"{type(error).__name__}: {error}"
                 await asyncio.sleep(_PAUSE_S)
@@ -69,6 +72,12 @@ class HttpSending:
             failure = "" if answer.status_code == 200 else f"status {answer.status_code}"
             break
         return Sent(attempts * len(image), attempts, failure)
+
+
+async def _pieces(image: bytes) -> AsyncIterator[bytes]:
+    """As one piece it would have to leave within the limit of a silence, minutes on a slow link."""
+    for offset in range(0, len(image), _PIECE_BYTES):
+        yield image[offset : offset + _PIECE_BYTES]
 
 
 def _kernel_has(congestion: str) -> bool:
