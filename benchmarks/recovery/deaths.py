@@ -27,7 +27,8 @@ _CLAIM_S = 60.0
 _DONE_S = 90.0
 #: The broker lets a frozen worker go after one and a half of its keepalive of 5 s.
 KEEPALIVE_S: Final = 7.5
-_FREEZE_S = 12.0
+#: Longer than the broker's latest word, of which it thinks every 5 s: else nobody comes back online.
+_FREEZE_S = 15.0
 
 
 class Strike(StrEnum):
