@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dashboard.review.findings import FINDING_URGENCY, finding_of
-from dashboard.review.machine import Signature
-from dashboard.review.signed import SignedCase
+from dashboard.review.machine import Review, Signature
 from wire_protocol.case_messages import Finding
 from wire_protocol.json_messages import DiagnosisStatus
 
@@ -62,11 +61,11 @@ class Agreement:
     abstained: int
 
 
-def agreement(cases: Iterable[SignedCase]) -> tuple[Agreement, Agreement]:
+def agreement(reviews: Iterable[Review]) -> tuple[Agreement, Agreement]:
     """Readers who had not seen the AI's answer, then those who had."""
-    listed = list(cases)
+    listed = list(reviews)
     unseen, seen = (
-        [s for case in listed if (s := _last(case, ai_seen=flag)) is not None]
+        [s for review in listed if (s := _last(review, ai_seen=flag)) is not None]
         for flag in (False, True)
     )
     return _tally(unseen, ai_seen=False), _tally(seen, ai_seen=True)
@@ -85,13 +84,11 @@ def agrees(signature: Signature) -> bool | None:
     return ai is (Finding.AML if person is Finding.APL else person)
 
 
-def _last(case: SignedCase, *, ai_seen: bool) -> Signature | None:
-    if case.review.status is DiagnosisStatus.ENTERED_IN_ERROR:
+def _last(review: Review, *, ai_seen: bool) -> Signature | None:
+    if review.status is DiagnosisStatus.ENTERED_IN_ERROR:
         return None
     fit = [
-        s
-        for s in case.review.signatures
-        if s.placed.ai_seen is ai_seen and s.placed.finding is not None
+        s for s in review.signatures if s.placed.ai_seen is ai_seen and s.placed.finding is not None
     ]
     return fit[-1] if fit else None
 

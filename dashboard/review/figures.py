@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from dashboard.review.agreement import Agreement, agreement
 from dashboard.review.drift import DriftDay, read_drift
-from dashboard.review.signed import read_signed
+from dashboard.review.signed import read_reviews
 from dashboard.review.turnaround import Turnaround, read_turnaround
 
 
@@ -28,7 +28,7 @@ class Figures:
 
 def read_figures(connection: Connection, *, site: str | None, days: int) -> Figures:
     """Reads them; `days` is how far drift goes back."""
-    unseen, seen = agreement(read_signed(connection, site))
+    unseen, seen = agreement(read_reviews(connection, site))
     return Figures(
         unseen,
         seen,

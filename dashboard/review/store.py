@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +22,20 @@ from wire_protocol.json_messages import DiagnosisStatus
 
 def load_review(connection: Connection, smear_case_id: int) -> Review:
     """The review of a case as all its events make it."""
+    return load_reviews(connection, [smear_case_id])[smear_case_id]
+
+
+def load_reviews(connection: Connection, smear_case_ids: Sequence[int]) -> dict[int, Review]:
+    """The reviews of several cases, by the ids of their rows."""
+    events: dict[int, list[AnyEvent]] = {one: [] for one in smear_case_ids}
     rows = connection.execute(
-        select(ReviewEventRow.body)
-        .where(ReviewEventRow.smear_case_id == smear_case_id)
+        select(ReviewEventRow.smear_case_id, ReviewEventRow.body)
+        .where(ReviewEventRow.smear_case_id.in_(smear_case_ids))
         .order_by(ReviewEventRow.number)
     )
-    return fold(_read(row.body) for row in rows)
+    for row in rows:
+        events[row.smear_case_id].append(_read(row.body))
+    return {one: fold(told) for one, told in events.items()}
 
 
 def extend(

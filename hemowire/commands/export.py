@@ -303,7 +303,7 @@ def _labels(given: list[str]) -> dict[Finding, str]:
 def _agreement(settings: DashboardSettings, *, as_json: bool) -> int:
     from dashboard.review.agreement import agreement
 
-    tables = agreement(_read(settings))
+    tables = agreement(case.review for case in _read(settings))
     if as_json:
         print(json.dumps([_plain(table) for table in tables], indent=2))
     else:
