@@ -9,7 +9,7 @@ from cloud_worker.diagnosis import Decision
 from cloud_worker.models.card import ClassCard
 from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
 from wire_protocol.manifest import UNFILED, OverrideReason
-from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, override_words, percent
+from wire_protocol.words import NOT_REVIEWED, RESEARCH_USE_ONLY_BRIEF, override_words, percent
 
 LONGEST_TEXT = 400
 PREVIEW_WORDS = "PREVIEW of a small copy, the image follows. "
@@ -33,7 +33,7 @@ def message_text(
     tail = f" {where}."
     if gate_override:
         tail += f" {override_words(override_reason)}"
-    tail += " AI draft, not reviewed."
+    tail += f" {NOT_REVIEWED}"
     if synthetic:
         tail += " Synthetic-trained."
     tail += f" {RESEARCH_USE_ONLY_BRIEF}"

@@ -10,6 +10,9 @@ RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis."
 #: The end of a message's own text, which has to fit a phone.
 RESEARCH_USE_ONLY_BRIEF: Final = "Research use only."
 
+#: Of what no person has signed.
+NOT_REVIEWED: Final = "AI draft, not reviewed."
+
 GATE_OVERRIDDEN: Final = "Sent although the quality gate said no"
 OVERRIDE_WORDS: Final[dict[OverrideReason, str]] = {
     OverrideReason.ONLY_FIELD: "the only field there is",

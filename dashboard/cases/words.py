@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboard.cases.combine import CaseResult
 from dashboard.cases.settings import CaseSettings
 from wire_protocol.json_messages import ACUTE_UNCERTAIN, Reason, Urgency
-from wire_protocol.words import RESEARCH_USE_ONLY_BRIEF, class_word, percent
+from wire_protocol.words import NOT_REVIEWED, RESEARCH_USE_ONLY_BRIEF, class_word, percent
 
 LONGEST_TEXT = 400
 
@@ -31,7 +31,7 @@ def case_text(result: CaseResult, case_id: str, *, synthetic: bool, settings: Ca
         words.append(
             f"Acute leukemia is suspected in {result.acute_fields} of {_fields(result.fields)}."
         )
-    words.append("AI draft, not reviewed.")
+    words.append(NOT_REVIEWED)
     if synthetic:
         words.append("Synthetic-trained.")
     return f"{' '.join(words)[: LONGEST_TEXT - 20]} {RESEARCH_USE_ONLY_BRIEF}"

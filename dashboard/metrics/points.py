@@ -57,9 +57,7 @@ def trace_points(trace: JoinedTrace, places: Places) -> list[Point]:
 
 def reading_points(trace: JoinedTrace, places: Places) -> list[Point]:
     """What people did with a result; nothing of an image that nobody opened."""
-    return [
-        point for point in trace_points(trace, places)[:-1] if point.tags["stage"] in _READING
-    ]
+    return [point for point in trace_points(trace, places)[:-1] if point.tags["stage"] in _READING]
 
 
 def device_point(health: Health) -> Point:

@@ -118,6 +118,7 @@ class PageApp:
         traces: ReadingTrace | None = None,
         push: Push | None = None,
         patients: PatientLinks | None = None,
+        patient_contact: str = "",
         is_tls: bool = False,
         ca_file: Path | None = None,
         names: tuple[str, ...] = (),
@@ -131,6 +132,7 @@ class PageApp:
         self._models = models
         self._retakes = retakes
         self._traces = traces
+        self._has_patient_links = patients is not None
         self._push = push
         self._now_ms = now_ms
         self._streams: set[asyncio.Task[object]] = set()
@@ -169,7 +171,7 @@ class PageApp:
             Route("/api/push/unsubscribe", self._unsubscribe, methods=["POST"]),
             *PictureRoutes(pictures, self._seen, models).routes(),
             *FigureRoutes(desk, pictures).routes(),
-            *ExportRoutes(desk, models).routes(),
+            *ExportRoutes(desk, models, contact=patient_contact).routes(),
             *(PatientRoutes(patients).routes() if patients is not None else ()),
             Route("/sw.js", worker_answer(STATIC)),
             *files,
@@ -241,6 +243,7 @@ class PageApp:
             "token": person.csrf,
             "may_see": actor.may(May.SEE_CASES),
             "may_sign": actor.may(May.REVIEW),
+            "has_patient_links": self._has_patient_links,
             "is_traced": self._traces is not None,
             "may_export": actor.may(May.EXPORT),
             "may_see_figures": actor.may(May.SEE_FIGURES),

@@ -96,6 +96,7 @@ class Form(StrEnum):
     FHIR_R4B = "fhir-r4b"
     DICOM = "dicom"
     CSV = "csv"
+    PATIENT = "patient"
 
 
 class Export(Body):

@@ -1,4 +1,4 @@
-"""A signed case as a file to take along: PDF, FHIR, CSV, or its pictures as DICOM; asked for with the page's token."""
+"""A signed case as a file to take along: PDF, FHIR, CSV, DICOM, a patient's copy; each is audited."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ _KINDS: Final[dict[Form, tuple[str, str]]] = {
     Form.FHIR_R4B: ("application/fhir+json", "-r4b.json"),
     Form.DICOM: ("application/zip", "-dicom.zip"),
     Form.CSV: ("text/csv; charset=utf-8", ".csv"),
+    Form.PATIENT: ("application/pdf", "-patient.pdf"),
 }
 
 
 class ExportRoutes:
-    """Over one desk; `models` give a report its map and its card."""
+    """Over one desk; `models` give a report its map and its card, `contact` is told to patients."""
 
-    def __init__(self, desk: Desk, models: Models) -> None:
+    def __init__(self, desk: Desk, models: Models, *, contact: str = "") -> None:
         self._desk = desk
+        self._contact = contact
         self._models = models
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -47,7 +49,7 @@ class ExportRoutes:
         actor, key, body = actor_of(request), key_of(request), await read_body(request, Export)
         async with self._turn:
             facts = await in_thread(lambda: self._desk.report(key, actor, body.form.value))
-            data = await in_thread(lambda: _made(facts, self._models, body.form))
+            data = await in_thread(lambda: _made(facts, self._models, body.form, self._contact))
         media_type, end = _KINDS[body.form]
         name = f"{facts.key.case_id or facts.key.text[-6:]}{end}"
         return Response(
@@ -57,15 +59,18 @@ class ExportRoutes:
         )
 
 
-def _made(facts: ReportFacts, models: Models, form: Form) -> bytes:
+def _made(facts: ReportFacts, models: Models, form: Form, contact: str) -> bytes:
     # Imported when the first report is asked for: pydicom alone takes half a second.
     from dashboard.exchange.dicom import NoDicomError
     from dashboard.exchange.fhir_checks import FhirRefusedError
     from dashboard.exchange.forms import make_form
+    from dashboard.exchange.patient_words import NotSignedError
 
     try:
-        return _zipped(facts) if form is Form.DICOM else make_form(facts, models, form.value)
-    except (NoDicomError, FhirRefusedError) as error:
+        if form is Form.DICOM:
+            return _zipped(facts)
+        return make_form(facts, models, form.value, contact=contact)
+    except (NoDicomError, FhirRefusedError, NotSignedError) as error:
         raise HTTPException(409, str(error)) from error
 
 

@@ -10,7 +10,6 @@ import base64
 from pathlib import Path
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -49,7 +48,7 @@ class PatientRoutes:
     async def _open(self, request: Request) -> Response:
         body, address = await read_body(request, Enter), client_address(request.scope)
         try:
-            opened = await run_in_threadpool(self._links.open, body.link, address)
+            opened = await in_thread(lambda: self._links.open(body.link, address))
         except LinkRefusedError as error:
             get_log("dashboard").warning("patient_link_refused", address=address)
             raise HTTPException(410, str(error)) from error

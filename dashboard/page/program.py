@@ -66,6 +66,7 @@ async def run_dashboard(
         traces=traces,
         push=push,
         patients=patients,
+        patient_contact=settings.patient.contact,
         is_tls=settings.page.is_tls,
         ca_file=settings.page.ca_file,
         names=settings.page.names,

@@ -27,7 +27,7 @@ from dashboard.words import with_override, with_warning
 from service_runtime.boot import wall_time
 from wire_protocol.case_messages import Finding
 from wire_protocol.json_messages import ACUTE_UNCERTAIN, Urgency
-from wire_protocol.words import RESEARCH_USE_ONLY, class_word, override_words, percent
+from wire_protocol.words import NOT_REVIEWED, RESEARCH_USE_ONLY, class_word, override_words, percent
 
 
 class View(BaseModel):
@@ -215,7 +215,7 @@ def case_view(
         now=wall_time(),
         research_use_only=RESEARCH_USE_ONLY,
         is_blind=hides,
-        text=line.text if hides else with_warning(line.text),
+        text=line.text if hides else with_warning(_said(line.text, line.signed_at)),
         reason=line.reason.replace("_", " "),
         confirms="" if finding is None else FINDING_WORDS[finding],
         bars=bars(case.probabilities or {}, names),
@@ -231,7 +231,7 @@ def case_view(
             for cell in order_cells(case.fields)
         ),
         counted_fields=sum(1 for field in case.fields if field.white_cell_boxes is not None),
-        fields=tuple(_field_view(field, names) for field in case.fields),
+        fields=tuple(_field_view(field, names, line.signed_at) for field in case.fields),
         model=model_of(case),
         training_data=case.training_data,
         combined=case.combined,
@@ -265,7 +265,12 @@ def bars(
     )
 
 
-def _field_view(field: FieldDetail, names: Mapping[str, str]) -> FieldView:
+def _said(text: str, signed_at: str) -> str:
+    """The AI's sentence; beside a signature it does not call itself unreviewed."""
+    return text.replace(NOT_REVIEWED, "This is what the AI said.") if signed_at else text
+
+
+def _field_view(field: FieldDetail, names: Mapping[str, str], signed_at: str) -> FieldView:
     text = field.text
     if field.gate_override and not field.ai_hidden:
         text = with_override(text, field.override_reason)
@@ -274,7 +279,7 @@ def _field_view(field: FieldDetail, names: Mapping[str, str]) -> FieldView:
         sha256=field.sha256,
         device=field.device,
         urgency=field.urgency,
-        text="" if field.ai_hidden else with_warning(text),
+        text="" if field.ai_hidden else with_warning(_said(text, signed_at)),
         bars=bars(field.probabilities, names),
         notes=_notes(field),
         white_cells=field.white_cells,

@@ -2,7 +2,7 @@
 // more than 250 lines, since all of it redraws from the same view: parts that stand alone are modules beside it.)
 import { crops } from "./crops.js";
 import { byId, h, write } from "./dom.js";
-import { askExport } from "./exporting.js";
+import { askExport, askPatientLink } from "./exporting.js";
 import { Seen } from "./seen.js";
 import { ask } from "./server.js";
 import { askAnswer, askConfirm, askRefer, askRetake, askWithdraw, offerUndo, reveal } from "./signing.js";
@@ -126,6 +126,7 @@ export class CasePane {
     this.view = view;
     if (isSame && this.parts) {
       this.#refresh();
+      if (this.viewer.field) this.#drawField(view.fields[this.fieldNumber], this.fieldNumber);
       return;
     }
     this.seen?.stop();
@@ -191,6 +192,7 @@ export class CasePane {
         h("button", { type: "button", disabled: !canAct || !this.me.may_retake, onclick: () => askRetake(view, after) }, "Ask for a retake…"),
         view.is_blind ? h("button", { type: "button", onclick: () => this.#reveal() }, "Show what the AI says now") : null,
         view.signed_at && this.me.may_export ? h("button", { type: "button", disabled: this.isOffline(), onclick: () => askExport(view) }, "Export: PDF, FHIR, DICOM, CSV…") : null,
+        view.signed_at && this.me.may_export && this.me.has_patient_links ? h("button", { type: "button", disabled: this.isOffline(), onclick: () => askPatientLink(view) }, "Link for the patient…") : null,
         view.signed_at && view.line.status !== "entered_in_error" ? h("button", { type: "button", disabled: !canAct, onclick: () => askWithdraw(view, after) }, "Withdraw the report…") : null,
         this.me.may_retake ? null : h("p", { className: "quiet" }, "No retakes from here: this page has no account on the broker."),
         ...this.more()),

@@ -1,8 +1,8 @@
 // A signed case as a file to take along; the server writes each export into its audit book.
 import { byId, h, write } from "./dom.js";
 import { open, say } from "./dialogs.js";
-import { take } from "./server.js";
-import { caseWord } from "./words.js";
+import { take, wish } from "./server.js";
+import { caseWord, clock } from "./words.js";
 
 const FORMS = [
   ["pdf", "PDF, one page", "for people"],
@@ -10,6 +10,7 @@ const FORMS = [
   ["fhir-r4b", "FHIR R4B", "for hospital systems"],
   ["dicom", "DICOM", "the pictures alone, as a zip file"],
   ["csv", "CSV", "the findings, as a table"],
+  ["patient", "Patient's copy", "in plain words, as PDF"],
 ];
 
 export function askExport(view) {
@@ -31,4 +32,29 @@ export function askExport(view) {
     return button;
   });
   open(`Export ${caseWord(view.line)}`, [h("div", { className: "menu" }, ...buttons), note], [], { closeWord: "Close" });
+}
+
+/** A link to the patient's copy in plain words: it opens once, and is shown once. */
+export function askPatientLink(view) {
+  open(`A copy for the patient of ${caseWord(view.line)}?`, [
+    h("p", {}, "A link to the signed result in plain words. It opens once, on any device, and ends by itself. It names nobody: give it to the right person."),
+  ], [["Make the link", async () => {
+    const { link, ends_at, error } = await wish(`/api/cases/${encodeURIComponent(view.line.key)}/patient-link`);
+    if (error) return error;
+    const address = `${location.origin}${link}`;
+    const told = h("p", { className: "quiet", role: "status" }, `It opens once, until ${clock(ends_at)}. It is not shown again.`);
+    const give = h("button", { type: "button", className: "first", onclick: () => give_(address, told) }, navigator.share ? "Share…" : "Copy");
+    open("The patient's link", [h("p", { className: "link-text" }, address), give, told], [], { closeWord: "Close" });
+    return "";
+  }, "first"]]);
+}
+
+async function give_(address, told) {
+  try {
+    if (navigator.share) return await navigator.share({ url: address });
+    await navigator.clipboard.writeText(address);
+    write(told, "The link is on the clipboard.");
+  } catch {
+    write(told, "This browser passes nothing on: copy the link above.");
+  }
 }

@@ -21,7 +21,8 @@ from tests.chromium import chromium
 from tests.dashboard.page.page_house import KIM, PHONE, PageHouse, Reader, page_house
 from wire_protocol.case_messages import Finding
 
-BEGINS = {"pdf": b"%PDF-", "csv": b"case", "dicom": b"PK", "fhir-r5": b"{", "fhir-r4b": b"{"}
+BEGINS = {"pdf": b"%PDF-", "csv": b"case", "dicom": b"PK", "fhir-r5": b"{", "fhir-r4b": b"{",
+          "patient": b"%PDF-"}  # fmt: skip
 
 
 @pytest.fixture
@@ -116,3 +117,26 @@ def test_a_reader_takes_a_signed_case_along_from_the_phone(
         assert reader.text("#dialog-error") == ""
         assert browser.complaints == []
     assert exports(house) == [("kim", "lab.C7F3K2", "fhir-r5")]
+
+
+def test_a_link_for_the_patient_is_made_from_the_phone_and_opens_once(
+    house: PageHouse, tmp_path: Path
+) -> None:
+    with chromium(tmp_path / "profile") as browser:
+        reader = Reader(browser, house)
+        reader.come_in(PHONE)
+        browser.until("document.querySelectorAll('.row').length >= 1", 20)
+        reader.press("Signed")
+        reader.open("C7F3K2")
+        reader.press("More")
+        reader.press("Link for the patient")
+        reader.press("Make the link")
+        browser.until("Boolean(document.querySelector('.link-text'))", 20)
+        address = reader.text(".link-text")
+        assert address.startswith(f"{house.url}/patient#")
+        browser.send("Network.clearBrowserCookies")  # the patient is no reader
+        browser.go(address)
+        browser.until("document.getElementById('open')?.disabled === false", 20)
+        browser.run("document.getElementById('open').click()")
+        browser.until("document.getElementById('copy').dataset.ready === 'yes'", 20)
+        assert "ALL" in reader.text("#copy") or "lymphoblastic" in reader.text("#copy").lower()

@@ -119,7 +119,8 @@ def test_confirming_asks_once_names_case_and_result_and_is_signed_after_the_undo
     reader.press("Sign: AML")
     browser.until("!document.getElementById('toast').hidden")
     assert house.desk.case("lab.C7F3K2", KIM).summary.signed_by == ""
-    browser.until("document.querySelector('.signed')?.textContent.includes('AML')")
+    browser.until("document.querySelector('.signed')?.textContent.includes('AML')", 20)
+    assert "not reviewed" not in reader.text("#case")
     signed = house.desk.case("lab.C7F3K2", KIM)
     assert (signed.summary.finding, signed.summary.signed_by) == ("aml", "kim")
     assert signed.review.signatures[0].placed.confirms
