@@ -28,7 +28,7 @@ Rgb = NDArray[np.uint8]
 
 FIT_IMAGES = 800
 CARRIED: Final = "joint"
-"""The score that new bundles carry: chosen by the five tests (docs/models/README.md)."""
+"""The score that new bundles carry: chosen by the five tests (docs/models/judging.md)."""
 PLACES_OF = 150
 """Images whose places are kept, where a score needs places."""
 _GAIN, _BLUR_PX, _QUALITY = 0.12, 1.0, (65, 95)

@@ -215,6 +215,7 @@ def _index(done: int, of: int, *, small: bool) -> str:
         "",
         NO_PATIENTS,
         "",
+        "- [How models are judged, and how to read the report](judging.md)",
         *(f"- [{title}]({page}.md)" for page, (title, _) in PAGES.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """Three distances as one: pooled features, pooled features with their deviations over the field, and direction alone.
 
 No single one bears light and focus as a laboratory varies them and yet sees foreign cells on its own
-background: how each fares is in docs/models/README.md. Each is counted from its median over
+background: how each fares is in docs/models/judging.md. Each is counted from its median over
 training images that it was not fitted on, in units of the way from there to their 90th percentile.
 """
 
