@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from dashboard.accounts.roles import Actor, May
 from dashboard.audit.book import AuditBook
@@ -29,6 +31,7 @@ from dashboard.exchange.read_facts import NoSuchReportError, read_facts
 from dashboard.exchange.tables import PatientLinkRow
 from dashboard.review.machine import Signature
 from dashboard.review.store import load_review, settle_all, time_of
+from dashboard.store import StoreAway
 from service_runtime.boot import wall_time
 
 _TOKEN_BYTES: Final = 32
@@ -90,11 +93,11 @@ class PatientLinks:
 
     def make(self, key: CaseKey, by: Actor) -> MadeLink:
         """A link to the copy of the case's last signature; raises NoSuchReportError,
-        NotSignedError."""
+        NotSignedError, StoreAway."""
         now_ms = self._now_ms()
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         ends_ms = now_ms + round(self._settings.link_days * 86_400_000)
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             settle_all(connection, now_ms)
             row = find_cases(connection, [key]).get(key)
             if row is None:
@@ -121,10 +124,10 @@ class PatientLinks:
         return MadeLink(token, time_of(ends_ms))
 
     def open(self, token: str, address: str) -> OpenedCopy:
-        """The copy, once; raises LinkRefusedError."""
+        """The copy, once; raises LinkRefusedError, StoreAway."""
         now_ms = self._now_ms()
         mine = PatientLinkRow.token_hash == _digest(token)
-        with self._engine.begin() as connection:
+        with self._begin() as connection:
             row = self._find(connection, mine)
             key = case_key(row.site, row.case_id, row.image_id)
             signature = load_review(connection, row.smear_case_id).signature
@@ -140,6 +143,15 @@ class PatientLinks:
             facts = read_facts(connection, key, self._archive, wall_time())
         copy = patient_copy(facts, self._settings.contact)
         return OpenedCopy(copy, patient_pdf(copy, facts))
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        """A transaction; raises StoreAway where the database is locked or gone."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise StoreAway(str(error.orig)) from error
 
     def _find(self, connection: Connection, mine: Any) -> Row[Any]:
         row = connection.execute(

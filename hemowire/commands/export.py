@@ -106,12 +106,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports; 2 where it cannot be done, 1 where nothing was signed."""
+    from sqlalchemy.exc import OperationalError
+
     from dashboard.blobs import ArchiveAway
     from dashboard.engine import StoreError
     from dashboard.exchange.fhir_checks import FhirRefusedError
     from dashboard.exchange.read_facts import NoSuchReportError
     from dashboard.page.settings import DashboardSettings
     from dashboard.review.data_set import ExportError
+    from dashboard.store import StoreAway
     from hemowire.case_export import CaseExportError
     from service_runtime.settings import SettingsError, load_settings
 
@@ -132,9 +135,13 @@ def run(args: argparse.Namespace) -> int:
         NoSuchReportError,
         FhirRefusedError,
         ArchiveAway,
+        StoreAway,
         OSError,
     ) as error:
         print(f"hemowire export: {error}", file=sys.stderr)
+        return 2
+    except OperationalError as error:
+        print(f"hemowire export: records database: {error.orig}; try again", file=sys.stderr)
         return 2
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +15,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+
+from tests.dashboard.exchange.outside_tools import find_tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +37,20 @@ class Orthanc:
         return data
 
 
-def find_orthanc() -> str | None:
-    """The program; Debian puts it where only root looks."""
-    return os.environ.get("HEMOWIRE_ORTHANC") or shutil.which(
-        "Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-    )
-
-
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Orthanc]:
     """Runs until the end of the block; skips, visibly, where it is not installed."""
-    program = find_orthanc()
-    if program is None:
-        pytest.skip("needs Debian's orthanc (apt-get install orthanc), or HEMOWIRE_ORTHANC")
+    tool = find_tool("Orthanc")
+    if tool is None:
+        pytest.skip("needs Orthanc: python -m tests.dashboard.exchange.outside_tools, or apt-get")
     for _ in range(3):  # a port may be taken between being found free and being used
         archive = Orthanc(_free_port(), _free_port())
         config = folder / "orthanc.json"
         config.write_text(json.dumps(_config(folder, archive)))
         with (folder / "orthanc.log").open("w") as log:
-            process = subprocess.Popen([program, str(config)], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [tool.program, str(config)], stdout=log, stderr=log, env=tool.whole_environ
+            )
         try:
             if _answers(archive, process):
                 yield archive

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from pydicom.uid import VLMicroscopicImageStorage
 
 from dashboard.exchange.dicom import NoDicomError, field_dicom
 from hemowire.cli import main
+from tests.dashboard.exchange.outside_tools import find_tool
 from tests.dashboard.exchange.report_cases import answer, facts_of, file
 from tests.dashboard.review.desk_for_tests import Lab
 from wire_protocol.archive_layout import blob_key
@@ -77,15 +76,21 @@ def test_the_command_writes_a_file_for_each_picture_that_there_is(
 
 
 def test_dciodvfy_finds_no_error_and_finds_a_missing_part(lab: Lab) -> None:
-    checker = os.environ.get("HEMOWIRE_DCIODVFY") or shutil.which("dciodvfy")
+    checker = find_tool("dciodvfy")
     if checker is None:
-        pytest.skip("needs dciodvfy of Debian's dicom3tools")
+        pytest.skip("needs dciodvfy: python -m tests.dashboard.exchange.outside_tools, or apt-get")
     file(lab, 1)
     facts = facts_of(lab)
     path = lab.folder / "field.dcm"
 
     def errors() -> list[str]:
-        done = subprocess.run([checker, str(path)], capture_output=True, check=False, text=True)
+        done = subprocess.run(
+            [checker.program, str(path)],
+            capture_output=True,
+            check=False,
+            text=True,
+            env=checker.whole_environ,
+        )
         said = (done.stdout + done.stderr).splitlines()
         assert "VLMicroscopicImage" in said
         return [line for line in said if line.startswith("Error")]

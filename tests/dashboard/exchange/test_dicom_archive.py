@@ -57,6 +57,7 @@ def check_read_back(lab: Lab, found: Sequence[Dataset], digests: list[str]) -> N
     assert hashlib.sha256(frame[:size]).hexdigest() == digests[0]
 
 
+@pytest.mark.timeout(180)
 def test_orthanc_holds_what_was_sent_once_and_gives_it_back_unchanged(
     lab: Lab, config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

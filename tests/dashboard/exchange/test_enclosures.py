@@ -44,6 +44,7 @@ def attachment(document: dict[str, Any], number: int) -> np.ndarray[Any, Any]:
     return pixels
 
 
+@pytest.mark.timeout(180)
 def test_the_class_map_and_its_field_are_in_the_page_and_in_the_bundle(
     lab: Lab, config: str
 ) -> None:

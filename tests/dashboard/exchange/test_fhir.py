@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from typing import Any
 
@@ -16,6 +14,7 @@ from dashboard.exchange.codes import LOINC, SNOMED, SNOMED_OF, FhirVersion, codi
 from dashboard.exchange.fhir import fhir_bundle, fhir_json
 from dashboard.exchange.fhir_checks import FhirRefusedError, check_bundle
 from dashboard.exchange.pdf import case_pdf
+from tests.dashboard.exchange.outside_tools import find_fhir_package
 from tests.dashboard.exchange.report_cases import (
     BOTH,
     CARD,
@@ -162,13 +161,17 @@ console.log(JSON.stringify(errors));
 
 
 def test_somebody_else_s_validator_finds_no_error_in_r4b_and_finds_a_wrong_state(lab: Lab) -> None:
-    folder, node = os.environ.get("HEMOWIRE_FHIR_VALIDATOR"), shutil.which("node")
-    if folder is None or node is None:
-        pytest.skip("needs node and HEMOWIRE_FHIR_VALIDATOR: where `npm install fhir` was run")
+    folder = find_fhir_package("fhir")
+    if folder is None:
+        pytest.skip("needs node and npm's fhir: python -m tests.dashboard.exchange.outside_tools")
 
     def errors(bundle: str) -> list[dict[str, str]]:
         done = subprocess.run(
-            [node, "-e", VALIDATE, folder], input=bundle, capture_output=True, check=True, text=True
+            ["node", "-e", VALIDATE, str(folder)],
+            input=bundle,
+            capture_output=True,
+            check=True,
+            text=True,
         )
         found: list[dict[str, str]] = json.loads(done.stdout)
         return found

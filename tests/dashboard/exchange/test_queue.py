@@ -82,6 +82,7 @@ def test_an_undone_answer_is_not_sent(lab: Lab, server: SmallFhirServer) -> None
     assert server.posts == 0
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("moment", "there"), [("after_lease", 0), ("before_writing_down", 1)])
 def test_a_kill_in_the_middle_of_sending_loses_and_doubles_nothing(
     lab: Lab, server: SmallFhirServer, moment: str, there: int
@@ -189,6 +190,7 @@ def until_open(page: subprocess.Popen[str]) -> None:
     raise AssertionError("the page did not open")
 
 
+@pytest.mark.timeout(240)
 def test_the_page_s_program_sends_each_signed_case_also_after_it_was_away(
     lab: Lab, config: str, server: SmallFhirServer
 ) -> None:
@@ -202,7 +204,7 @@ def test_the_page_s_program_sends_each_signed_case_also_after_it_was_away(
         until_open(page)
         until_in_store(lab, FhirServerRow.followed_change_id)  # it follows from here
         answer(lab, None)
-        server.until(lambda: statuses(server) == ["final"] and server.posts >= 3)
+        server.until(lambda: statuses(server) == ["final"] and server.posts >= 3, 50)
         until_in_store(lab, FhirDeliveryRow.sent)
     finally:
         page.kill()
@@ -210,7 +212,7 @@ def test_the_page_s_program_sends_each_signed_case_also_after_it_was_away(
     answer(lab, Finding.CLL, by=BERT)  # while nobody sends
     page = start_page(config)
     try:
-        server.until(lambda: statuses(server) == ["amended"], 40)
+        server.until(lambda: statuses(server) == ["amended"], 50)
     finally:
         page.terminate()
         page.communicate(timeout=40)
@@ -221,7 +223,7 @@ def test_the_page_s_program_sends_each_signed_case_also_after_it_was_away(
 def until_in_store(lab: Lab, what: Any) -> None:
     """The program has written something down."""
     engine = open_engine(lab.url, read_only=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 50
     found = None
     while found is None:
         assert time.monotonic() < deadline, f"{what} stayed empty"
