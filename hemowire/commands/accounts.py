@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does it; 2 where it cannot be done."""
     from dashboard.accounts.passwords import PasswordRefusedError
-    from dashboard.accounts.store import AccountError, AccountStore
+    from dashboard.accounts.people import AccountError
+    from dashboard.accounts.store import AccountStore
     from dashboard.engine import StoreError
     from dashboard.page.settings import DashboardSettings
     from service_runtime.settings import SettingsError, load_settings
@@ -77,7 +78,7 @@ def _do(store: AccountStore, settings: DashboardSettings, args: argparse.Namespa
         case "password":
             password = _password(args)
             if password is None:
-                from dashboard.accounts.store import AccountError
+                from dashboard.accounts.people import AccountError
 
                 raise AccountError("password needs --password-file where there is no terminal")
             store.set_password(args.name, password, by=who)
@@ -110,8 +111,8 @@ def _list(store: AccountStore) -> None:
 
 
 def _add(store: AccountStore, args: argparse.Namespace) -> None:
+    from dashboard.accounts.people import AccountError
     from dashboard.accounts.roles import Role, at_terminal
-    from dashboard.accounts.store import AccountError
 
     roles = ", ".join(Role)
     if args.role not in set(Role):
@@ -130,7 +131,7 @@ def _add(store: AccountStore, args: argparse.Namespace) -> None:
 
 def _password(args: argparse.Namespace) -> str | None:
     """From the file or the terminal; None where there is neither."""
-    from dashboard.accounts.store import AccountError
+    from dashboard.accounts.people import AccountError
 
     if args.password_file is not None:
         text: str = args.password_file.read_text(encoding="utf-8")

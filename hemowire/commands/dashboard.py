@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs until Ctrl-C; 2 for wrong settings."""
     from dashboard.accounts.door import AccountDoor
+    from dashboard.accounts.people import AccountError
     from dashboard.accounts.roles import at_terminal
-    from dashboard.accounts.store import AccountError, AccountStore
+    from dashboard.accounts.store import AccountStore
     from dashboard.audit.book import load_key
     from dashboard.blobs import ArchiveAway
     from dashboard.engine import StoreError

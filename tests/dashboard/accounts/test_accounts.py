@@ -13,9 +13,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from dashboard.accounts.passwords import PasswordRefusedError, Passwords
+from dashboard.accounts.people import AccountError
 from dashboard.accounts.roles import PERMISSIONS, Actor, May, NotAllowedError, Role, at_terminal
 from dashboard.accounts.settings import AccountSettings
-from dashboard.accounts.store import AccountError, AccountStore, SignInRefusedError
+from dashboard.accounts.store import AccountStore, SignInRefusedError
 from dashboard.audit.book import AuditBook, read_book, verify
 from dashboard.engine import open_engine
 from dashboard.store import RecordsStore
