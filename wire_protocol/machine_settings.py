@@ -44,10 +44,18 @@ class SenderSettings(BaseModel):
     retry_max_s: float = Field(30.0, gt=0, description="that pause doubles up to this")
     backoff_first_s: float = Field(5.0, gt=0, description="pause after a re-offer or Mismatch")
     backoff_max_s: float = Field(300.0, gt=0, description="that pause doubles up to this")
-    window_s: float = Field(0.2, gt=0, description="in flight: rate x (least RTT + this)")
+    window_s: float = Field(
+        0.2, gt=0, description="in flight: rate x least RTT, and rate x this or two chunks"
+    )
     window_first_bytes: int = Field(32 * 1024, ge=MIN_CHUNK_BYTES, description="before a rate")
     chunk_s: float = Field(0.1, gt=0, description="a chunk is about this much of the link")
     chunk_first_bytes: int = Field(16 * 1024, ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)
+    chunk_least_bytes: int = Field(
+        8 * 1024,
+        ge=MIN_CHUNK_BYTES,
+        le=MAX_CHUNK_BYTES,
+        description="on slow links too: each costs some 130 bytes of headers and answers",
+    )
     chunk_max_bytes: int = Field(64 * 1024, ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)
     inline_bytes: int = Field(
         24 * 1024, ge=0, le=MAX_CHUNK_BYTES, description="rides in the offer on any link"

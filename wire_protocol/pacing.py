@@ -1,9 +1,9 @@
 """How fast a device may send: delivery rate, round trips, window and chunk size; it sends nothing.
 
 The window is rate x (least round trip + 200 ms + hold-ups): enough to fill the link, and a queue of
-about 200 ms at its slowest hop. A hold-up is what a round trip took beyond its bytes at that rate:
-on a lossy link TCP keeps back what has arrived until a lost packet has come again, and without them
-the window would be too small to keep the link busy meanwhile. The rate is the greatest delivery
+about 200 ms, or two chunks, at its slowest hop. A hold-up is what a round trip took beyond its bytes
+at that rate: on a lossy link TCP keeps back what has arrived until a lost packet has come again, and
+without them the window would be too small to keep the link busy meanwhile. The rate is the greatest delivery
 rate of the last seconds, in which samples taken while there was too little to send count only
 upwards (as in BBR). Until the rate stops growing the window has room for two round trips, for a
 rate that was measured with a small window says nothing of the link.
@@ -25,6 +25,8 @@ LONGEST_HOLD_UP_S = 1.0
 FULL_ROUNDS = 3
 FULL_GROWTH = 1.25
 FILLING_TRIPS = 2
+#: Beyond the round trip at least, however slow the link.
+_QUEUED_CHUNKS = 2
 
 
 class Pace:
@@ -89,10 +91,12 @@ class Pace:
         self._chunk_cap = min(self._settings.chunk_max_bytes, self._packet_room)
 
     def chunk_bytes(self) -> int:
-        """About 250 ms of the link, within the limits."""
-        rate = self.rate
-        wanted = int(rate * self._settings.chunk_s) if rate else self._settings.chunk_first_bytes
-        return min(max(wanted, MIN_CHUNK_BYTES), self._chunk_cap)
+        """About 100 ms of the link, within the limits."""
+        s = self._settings
+        wanted = s.chunk_first_bytes
+        if self.rate:
+            wanted = max(int(self.rate * s.chunk_s), s.chunk_least_bytes)
+        return min(wanted, self._chunk_cap)
 
     def inline_bytes(self) -> int:
         """The largest image that rides in its offer: a chunk, and on slow links still a preview."""
@@ -114,9 +118,11 @@ class Pace:
         """How much may be in flight."""
         held_s = min(HOLD_UPS * self._hold_up, LONGEST_HOLD_UP_S)
         trips = FILLING_TRIPS if self._is_filling else 1
-        window = int(self.rate * (trips * self.min_rtt + self._settings.window_s + held_s))
+        window = int(self.rate * (trips * self.min_rtt + held_s))
+        # Where a chunk takes long, the next one has to stand behind it all the same.
+        queue = max(int(self.rate * self._settings.window_s), _QUEUED_CHUNKS * self.chunk_bytes())
         least = self._settings.window_first_bytes if self._is_filling else 0
-        return max(self.chunk_bytes(), window, least)
+        return max(window + queue if self.rate else self.chunk_bytes(), least)
 
     def was_idle(self) -> None:
         """Nothing is in flight: what is sent before the next acknowledgement finds an empty link."""
