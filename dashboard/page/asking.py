@@ -16,7 +16,7 @@ from dashboard.cases.keys import parse_case_key
 from dashboard.page.door import Person
 from dashboard.page.models import NoMapError
 from dashboard.page.pictures import NoPictureError
-from dashboard.review.desk import NoSuchCaseError
+from dashboard.review.looking import NoSuchCaseError
 from dashboard.review.machine import ReviewRefusedError
 from dashboard.store import StoreAway
 from service_runtime.log import get_log

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.accounts.roles import Actor
-from dashboard.review.desk import NoSuchCaseError
+from dashboard.review.looking import NoSuchCaseError
 from dashboard.review.views import CaseDetail
 from dashboard.store import StoreAway
 from tests.chromium import Browser, chromium

@@ -9,9 +9,10 @@ import pytest
 from dashboard.accounts.roles import Actor, NotAllowedError, Role
 from dashboard.cases.feed import forget_changes
 from dashboard.engine import open_engine
-from dashboard.review.desk import Desk, NoSuchCaseError
+from dashboard.review.desk import Desk
 from dashboard.review.events import Placed
 from dashboard.review.findings import Fab
+from dashboard.review.looking import NoSuchCaseError
 from dashboard.review.machine import Opinion, ReviewConflictError, ReviewRefusedError
 from dashboard.store import RecordsStore
 from tests.dashboard.reports_for_tests import AT, content, digest, hex_id

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.review import machine
+from dashboard.review import machine, wishes
 from dashboard.review.events import AiSaid, AnyEvent, Placed, RetakeAnswered, Signed, Undone
 from dashboard.review.findings import (
     FAB_OF,
@@ -19,11 +19,13 @@ from dashboard.review.findings import (
 )
 from dashboard.review.machine import Opinion, Review, ReviewConflictError, ReviewRefusedError
 from dashboard.review.settings import ReviewSettings
+from dashboard.review.wishes import Known, Wish
 from wire_protocol.case_messages import Finding
 from wire_protocol.json_messages import DiagnosisStatus, Urgency
 
 RULES = ReviewSettings()
 AI = AiSaid(result="aml", urgency="suspected_acute", bundle="b@1", image_ids=("1" * 32,))
+KNOWN = Known(AI, ai_seen=True)
 PEOPLE = ("anna", "bert", "carl")
 #: Every status that may follow each one.
 FOLLOWS = {
@@ -58,32 +60,24 @@ class Desk:
             self.review = machine.apply(self.review, event)
 
     def _wish(self, deed: str, by: str, version: int) -> AnyEvent | None:
-        common = {"by": by, "expected_version": version, "now_ms": self.now_ms}
-        answer = common | {"ai": AI, "ai_seen": True, "settings": RULES}
+        wish = Wish(by, version, self.now_ms, RULES)
         match deed:
             case "sign":
-                return machine.sign(self.review, Opinion(), **answer)  # type: ignore[arg-type]
+                return wishes.sign(self.review, Opinion(), wish, KNOWN)
             case "amend":
-                return machine.amend(self.review, Opinion(Finding.CLL), **answer)  # type: ignore[arg-type]
+                return wishes.amend(self.review, Opinion(Finding.CLL), wish, KNOWN)
             case "error":
-                return machine.enter_in_error(self.review, "why", **answer)  # type: ignore[arg-type]
+                return wishes.enter_in_error(self.review, "why", wish, KNOWN)
             case "undo":
-                return machine.undo(self.review, **common)  # type: ignore[arg-type]
+                return wishes.undo(self.review, wish)
             case "refer":
-                return machine.refer(
-                    self.review,
-                    to="",
-                    comment="",
-                    settings=RULES,
-                    **common,  # type: ignore[arg-type]
-                )
+                return wishes.refer(self.review, wish, to="", comment="")
             case "retake":
-                return machine.ask_retake(
-                    self.review, command_id="c" * 32, device="d", comment="",
-                    settings=RULES, **common,  # type: ignore[arg-type]
-                )  # fmt: skip
+                return wishes.ask_retake(
+                    self.review, wish, command_id="c" * 32, device="d", comment=""
+                )
             case _:
-                return machine.answer_retake(
+                return wishes.answer_retake(
                     self.review, command_id="c" * 32, ok=True, text="", now_ms=self.now_ms
                 )
 
@@ -162,7 +156,7 @@ def test_an_undo_at_the_last_moment_is_too_late_even_where_nobody_has_settled_ye
     desk.do("sign", "anna", 0)
     for now_ms, allowed in ((9_999, True), (10_000, False)):
         try:
-            machine.undo(desk.review, by="anna", expected_version=1, now_ms=now_ms)
+            wishes.undo(desk.review, Wish("anna", 1, now_ms, RULES))
         except ReviewRefusedError as refusal:
             assert not allowed and refusal.code == "too_late"
         else:
@@ -173,17 +167,14 @@ def test_what_the_ai_could_not_say_or_did_not_show_cannot_be_confirmed() -> None
     unsure = AI.model_copy(update={"result": "cannot_say", "urgency": "cannot_say"})
     for ai, seen, code in ((unsure, True, "nothing_to_confirm"), (AI, False, "ai_not_seen")):
         with pytest.raises(ReviewRefusedError) as refused:
-            machine.sign(
-                Review(), Opinion(), by="anna", expected_version=0, ai=ai, ai_seen=seen,
-                now_ms=0, settings=RULES,
-            )  # fmt: skip
+            wishes.sign(Review(), Opinion(), Wish("anna", 0, 0, RULES), Known(ai, seen))
         assert refused.value.code == code
 
 
 def test_a_microscope_s_answer_to_another_wish_is_not_taken() -> None:
     desk = Desk()
     desk.do("retake", "anna", 0)
-    assert machine.answer_retake(
+    assert wishes.answer_retake(
         desk.review, command_id="d" * 32, ok=True, text="", now_ms=1
     ) is None  # fmt: skip
     desk.do("answer", "", 0)
