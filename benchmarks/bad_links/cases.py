@@ -62,6 +62,7 @@ class Case:
     profile: LinkProfile
     size_bytes: int
     both_ends: bool = False
+    most_images: int = _MOST_IMAGES
 
     @property
     def ends(self) -> str:
@@ -89,7 +90,7 @@ class Case:
     @property
     def images(self) -> int:
         """On one connection."""
-        return min(max(round(_CONNECTION_S / self.limit_s), 1), _MOST_IMAGES)
+        return min(max(round(_CONNECTION_S / self.limit_s), 1), self.most_images)
 
     @property
     def outage_s(self) -> float:
