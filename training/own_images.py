@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import BundleCard
-from training.data import DataError, Sample
+from training.data import DataError, Sample, manifest_of, read_data_set
+from training.reading import read_samples, rules_of_card
 from training.seen import part_of, refuse_seen, seen_digests
 from training.split import Parts, describe, split_by_group
 
@@ -65,3 +67,23 @@ def recorded_scale(card: BundleCard) -> float | None:
     """The um per pixel that the recipe gave to images without one of their own."""
     scale = card.recipe.settings.get("data.um_per_px")
     return scale if isinstance(scale, float) else None
+
+
+def own_samples(bundle: Bundle, location: Path, *, um_per_px: float | None = None) -> list[Sample]:
+    """A data set as the bundle's training read it.
+
+    A bundle without digests of single images knows its parts by how the set was split: by the groups of
+    the set's own manifest, where it was made before sets were indexed here.
+    """
+    card = bundle.card
+    rules, scale = rules_of_card(card), um_per_px or recorded_scale(card)
+    if not seen_digests(bundle) and manifest_of(location) is not None:
+        try:
+            samples = read_data_set(
+                location, rules.labels, um_per_px=scale, class_of=rules.class_of
+            )
+        except DataError:
+            samples = []  # no groups of its own
+        if samples and _recorded_parts(card, samples) is not None:
+            return samples
+    return read_samples(location, rules, um_per_px=scale)[0]

@@ -1,7 +1,8 @@
 """Giving a trained bundle another foreignness score without training: `python -m training.refit_foreignness`.
 
 Score and threshold are fitted on the very parts that the bundle was made from; it refuses a data set
-that does not hold them. Weights, calibration and figures stay as they are.
+that does not hold them. Weights, calibration and figures stay as they are; the limits of use become those of
+the shipped recipe that the card names, where there is one.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from training.fitting_foreignness import (
     fit_score,
     small_changes,
 )
-from training.own_images import recorded_part, recorded_scale
-from training.reading import read_samples, rules_of_card
-from training.seen import PREFIX
+from training.own_images import own_samples, recorded_part
+from training.recipe import RecipeError, load_recipe
+from training.seen import PREFIX, digests_of
 
 DIMS = 64
 
@@ -68,14 +69,32 @@ def refit(
         seen, weights = _outputs(bundle, engine, read_image(sample.path), sample)
         distances.append(float(pool(score.distances(seen), weights)))
     ood = carried_card(score, np.array(distances), percentile, images=len(calibration))
-    card = bundle.card.model_copy(update={"ood": ood, "files": {}, "digest": ""})
+    changes = {"ood": ood, "files": {}, "digest": "", "limits_of_use": _limits(bundle)}
+    card = bundle.card.model_copy(update=changes)
     return write_bundle(
         out,
         load_network(bundle),
         card,
         ood_tensors=score.tensors(),
-        seen=bundle.tensors(PREFIX),
+        seen=bundle.tensors(PREFIX) or _digests(bundle, samples),
     )
+
+
+def _limits(bundle: Bundle) -> tuple[str, ...]:
+    """The recipe's as it is now, kept apart from warnings that only the card knows."""
+    card = bundle.card
+    try:
+        recipe = load_recipe(card.recipe.name)
+    except RecipeError:
+        return card.limits_of_use
+    same = recipe.task == card.task and recipe.limits_of_use[0] == card.limits_of_use[0]
+    return recipe.limits_of_use if same else card.limits_of_use
+
+
+def _digests(bundle: Bundle, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """Of a bundle that was made before bundles kept them."""
+    names = bundle.card.training_data.splits
+    return digests_of({name: recorded_part(bundle, samples, name) for name in names})
 
 
 def _outputs(
@@ -98,8 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         bundle = load_bundle(args.bundle)
-        scale = recorded_scale(bundle.card)
-        samples, _ = read_samples(args.data, rules_of_card(bundle.card), um_per_px=scale)
+        samples = own_samples(bundle, args.data)
         engine = open_engine(bundle, "openvino")
         made = refit(bundle, engine, samples, args.out, kind=args.kind, percentile=args.percentile)
     except (DataError, NoSuchBundleError, BundleRefusedError, ValueError) as error:

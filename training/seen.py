@@ -6,7 +6,7 @@ learned from or was calibrated on; it cannot tell a near-duplicate that is anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,14 @@ USED = ("train", "validation", "calibration")
 
 def seen_tensors(parts: Parts) -> dict[str, NDArray[np.int64]]:
     """The digests by part, as a bundle's weights file holds them."""
+    return digests_of(parts.named())
+
+
+def digests_of(parts: Mapping[str, Sequence[Sample]]) -> dict[str, NDArray[np.int64]]:
+    """The same of parts by name."""
     return {
         f"{PREFIX}{name}": np.array(sorted({_number(s.sha256) for s in part}), np.int64)
-        for name, part in parts.named().items()
+        for name, part in parts.items()
     }
 
 

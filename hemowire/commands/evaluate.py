@@ -81,7 +81,12 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     from cloud_worker.models.bundle import load_bundle
     from training.data import DataError
     from training.evaluate import foreign_samples
-    from training.own_images import recorded_scale, refuse_training_images, test_part
+    from training.own_images import (
+        own_samples,
+        recorded_scale,
+        refuse_training_images,
+        test_part,
+    )
     from training.reading import read_samples, rules_of_card
     from training.rendering import SIMULATED, rendered, simulated_of
     from training.session import evaluation_tables
@@ -101,13 +106,12 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     everything: list[Sample] = []
     if args.foreign:
         samples = foreign_samples(args.data, args.um_per_px)
+    elif args.part or args.ood:
+        everything = own_samples(bundle, args.data, um_per_px=args.um_per_px)
+        samples = list(test_part(bundle, everything))
     else:
-        everything, _ = read_samples(args.data, rules_of_card(bundle.card), um_per_px=scale)
-        samples = everything
-        if args.part or args.ood:
-            samples = list(test_part(bundle, everything))
-        else:
-            refuse_training_images(bundle, samples)
+        samples, _ = read_samples(args.data, rules_of_card(bundle.card), um_per_px=scale)
+        refuse_training_images(bundle, samples)
     engine = open_engine(bundle, args.engine)
     result, examples = _judged(args, bundle, engine, samples, console)
     if foreign:

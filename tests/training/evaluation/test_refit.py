@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 
 from cloud_worker.classify import Classifier
 from cloud_worker.engines.engine import open_engine
+from cloud_worker.engines.torch_engine import load_network
 from cloud_worker.foreignness.loading import load_score
+from cloud_worker.models.bundle_writing import write_bundle
 from tests.training.evaluation.conftest import Probe
 from training.data import DataError, read_image
+from training.own_images import own_samples
+from training.own_images import test_part as kept_for_testing
 from training.refit_foreignness import main, refit
 from training.seen import seen_digests
 
@@ -52,3 +57,30 @@ def test_without_the_bundles_own_images_nothing_is_fitted(probe: Probe, tmp_path
     engine = open_engine(probe.bundle, "openvino", threads=1)
     with pytest.raises(DataError, match="lacks the bundle's training or calibration images"):
         refit(probe.bundle, engine, probe.parts.test, tmp_path / "none")
+
+
+def test_a_bundle_from_before_digests_is_read_by_its_set_s_own_groups_and_gets_them(
+    probe: Probe, tmp_path: Path
+) -> None:
+    score = load_score(probe.bundle)
+    assert score is not None
+    card = probe.bundle.card.model_copy(update={"files": {}, "digest": ""})
+    old = write_bundle(
+        tmp_path / "old", load_network(probe.bundle), card, ood_tensors=score.tensors()
+    )
+    assert not seen_digests(old)
+    # A set with groups of its own, as it was before hemowire indexed any: no slide seeds.
+    manifest = tmp_path / "set.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "group", "um_per_px"))
+        rows.writerows((s.path, s.label, s.group, s.um_per_px) for s in probe.samples)
+    samples = own_samples(old, manifest)
+    assert {s.sha256 for s in kept_for_testing(old, samples)} == {
+        s.sha256 for s in probe.parts.test
+    }
+    made = refit(
+        old, open_engine(old, "openvino", threads=1), samples, tmp_path / "new", fit_images=12
+    )
+    assert seen_digests(made) == seen_digests(probe.bundle)
+    assert made.card.limits_of_use == probe.bundle.card.limits_of_use
