@@ -1,9 +1,7 @@
-"""The queue of reports for FHIR servers: signatures in the store that a server does not hold yet; it sends nothing.
+"""The queue of reports for FHIR servers: which signature a server is to hold, and holds; it sends nothing.
 
-Nothing is put into it by whoever signs: it follows the feed of changes and moves on in the same
-transaction, so a signature is neither forgotten nor queued twice, whenever the program ends. A row
-says which signature a server is to hold; who sends takes a lease, and reads the case after that:
-of two senders the later one has read the newer state.
+Who sends takes a lease, and reads the case after that: of two senders the later one has read the
+newer state. `following` puts cases into the queue.
 """
 
 from __future__ import annotations
@@ -11,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from dashboard.cases.case_rows import find_cases
-from dashboard.cases.feed import last_change
 from dashboard.cases.keys import CaseKey, case_key
 from dashboard.cases.tables import CaseRow
-from dashboard.exchange.tables import FhirDeliveryRow, FhirServerRow
-from dashboard.review.tables import ReviewEventRow
+from dashboard.exchange.tables import FhirDeliveryRow
 
 _AT_ONCE: Final = 200
 
@@ -43,51 +39,6 @@ class Delivery:
     def is_due(self) -> bool:
         """Whether the server does not hold it yet and it is tried again."""
         return self.wanted != self.sent and not self.given_up
-
-
-def server_of(connection: Connection, url: str) -> int:
-    """The server's number, given once."""
-    found = connection.execute(select(FhirServerRow.id).where(FhirServerRow.url == url)).scalar()
-    if found is not None:
-        return int(found)
-    made = insert(FhirServerRow).values(url=url, followed_change_id=None)
-    return int(connection.execute(made.returning(FhirServerRow.id)).scalar_one())
-
-
-def follow(connection: Connection, server_id: int) -> int:
-    """Queues every case that was signed since the last call; returns how many. The first call
-    begins with the signatures to come: what is old is not sent by itself."""
-    mine = FhirServerRow.id == server_id
-    after = connection.execute(
-        select(FhirServerRow.followed_change_id).where(mine).with_for_update()
-    ).scalar_one()
-    newest = last_change(connection)
-    if after is None or after > newest:  # a restored store may have gone back
-        connection.execute(update(FhirServerRow).where(mine).values(followed_change_id=newest))
-        return 0
-    signed = connection.execute(
-        select(ReviewEventRow.smear_case_id, func.max(ReviewEventRow.number).label("number"))
-        .where(ReviewEventRow.kind == "signed")
-        .where(ReviewEventRow.change_id > after, ReviewEventRow.change_id <= newest)
-        .group_by(ReviewEventRow.smear_case_id)
-    ).all()
-    for row in signed:
-        want(connection, server_id, row.smear_case_id, row.number)
-    if newest > after:
-        connection.execute(update(FhirServerRow).where(mine).values(followed_change_id=newest))
-    return len(signed)
-
-
-def want(connection: Connection, server_id: int, smear_case_id: int, number: int) -> None:
-    """That signature is to be at the server; it is tried at once."""
-    mine = _row(server_id, smear_case_id)
-    fresh = {"wanted": number, "attempts": 0, "next_try_ms": 0, "given_up": False, "problem": ""}
-    done = connection.execute(update(FhirDeliveryRow).where(*mine).values(**fresh))
-    if done.rowcount == 0:
-        names = {"server_id": server_id, "smear_case_id": smear_case_id}
-        connection.execute(
-            insert(FhirDeliveryRow).values(**names, **fresh, sent=None, resources=[])
-        )
 
 
 def due(connection: Connection, server_id: int, now_ms: int) -> list[Delivery]:
@@ -118,7 +69,7 @@ def lease(
     """Takes the case's report for one attempt; None while somebody else sends it."""
     taken = connection.execute(
         update(FhirDeliveryRow)
-        .where(*_row(server_id, smear_case_id), FhirDeliveryRow.leased_until_ms <= now_ms)
+        .where(*row_of(server_id, smear_case_id), FhirDeliveryRow.leased_until_ms <= now_ms)
         .values(leased_until_ms=until_ms, attempts=FhirDeliveryRow.attempts + 1)
     )
     if taken.rowcount == 0:
@@ -143,7 +94,7 @@ def arrived(
     # What was read had more signatures than what was asked for: that one is there, too.
     connection.execute(
         update(FhirDeliveryRow)
-        .where(*_row(delivery.server_id, delivery.smear_case_id), FhirDeliveryRow.wanted < number)
+        .where(*row_of(delivery.server_id, delivery.smear_case_id), FhirDeliveryRow.wanted < number)
         .values(wanted=number)
     )
 
@@ -169,7 +120,7 @@ def failed(
     waits = {"given_up": True} if next_try_ms is None else {"next_try_ms": next_try_ms}
     connection.execute(
         update(FhirDeliveryRow)
-        .where(*_row(delivery.server_id, delivery.smear_case_id), same)
+        .where(*row_of(delivery.server_id, delivery.smear_case_id), same)
         .values(**waits)
     )
 
@@ -194,14 +145,15 @@ _WAITS = (
 )
 
 
-def _row(server_id: int, smear_case_id: int) -> tuple[Any, Any]:
+def row_of(server_id: int, smear_case_id: int) -> tuple[Any, Any]:
+    """The condition that names one delivery."""
     return (FhirDeliveryRow.server_id == server_id, FhirDeliveryRow.smear_case_id == smear_case_id)
 
 
 def _settle(connection: Connection, delivery: Delivery, values: dict[str, Any]) -> None:
     connection.execute(
         update(FhirDeliveryRow)
-        .where(*_row(delivery.server_id, delivery.smear_case_id))
+        .where(*row_of(delivery.server_id, delivery.smear_case_id))
         .values(**values)
     )
 

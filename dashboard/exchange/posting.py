@@ -20,7 +20,7 @@ from dashboard.audit.book import AuditBook
 from dashboard.blobs import BlobArchive
 from dashboard.cases.case_rows import find_cases
 from dashboard.cases.keys import CaseKey
-from dashboard.exchange import deliveries
+from dashboard.exchange import deliveries, following
 from dashboard.exchange.codes import FhirVersion
 from dashboard.exchange.deliveries import Delivery
 from dashboard.exchange.facts import ReportFacts
@@ -89,20 +89,24 @@ class FhirPost:
     def ask_for(self, key: CaseKey) -> tuple[int, int]:
         """Wants the case's present state at the server; (server, case). Raises NoSuchReportError."""
         with self._engine.begin() as connection:
-            server_id = deliveries.server_of(connection, self._client.base)
+            server_id = following.server_of(connection, self._client.base)
             row = find_cases(connection, [key]).get(key)
             if row is None:
                 raise NoSuchReportError(f"no case {key.text} in the records store")
             signature = load_review(connection, row.id).signature
             number = signature.number if signature is not None else 0
-            deliveries.want(connection, server_id, row.id, number)
+            following.want(connection, server_id, row.id, number)
         return server_id, int(row.id)
 
     def follow(self) -> int:
         """Queues what was signed since; returns up to which change."""
+        with self._reader.begin() as connection:
+            seen = following.is_up_to_date(connection, self._client.base)
+        if seen is not None:
+            return seen
         with self._engine.begin() as connection:
-            server_id = deliveries.server_of(connection, self._client.base)
-            deliveries.follow(connection, server_id)
+            server_id = following.server_of(connection, self._client.base)
+            following.follow(connection, server_id)
             upto = select(FhirServerRow.followed_change_id).where(FhirServerRow.id == server_id)
             return int(connection.execute(upto).scalar_one() or 0)
 

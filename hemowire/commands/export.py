@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from dashboard.exchange.facts import ReportFacts
     from dashboard.page.settings import DashboardSettings
-    from dashboard.review.agreement import Agreement, Share
     from dashboard.review.signed import SignedCase
     from wire_protocol.case_messages import Finding
 
@@ -116,16 +114,17 @@ def run(args: argparse.Namespace) -> int:
     from dashboard.review.data_set import ExportError
     from dashboard.store import StoreAway
     from hemowire.case_export import CaseExportError
+    from hemowire.case_jobs import export_one, show_sent
     from service_runtime.settings import SettingsError, load_settings
 
     try:
         settings = load_settings(DashboardSettings, args.config)
         if args.case is not None:
-            return _case(settings, args)
+            return export_one(settings, args)
         if args.reviews:
             return _reviews(settings, args)
         if args.sent:
-            return _sent(settings, args.to)
+            return show_sent(settings, args.to)
         return _agreement(settings, as_json=args.json)
     except (
         SettingsError,
@@ -143,105 +142,6 @@ def run(args: argparse.Namespace) -> int:
     except OperationalError as error:
         print(f"hemowire export: records database: {error.orig}; try again", file=sys.stderr)
         return 2
-
-
-def _case(settings: DashboardSettings, args: argparse.Namespace) -> int:
-    from hemowire.case_export import CaseExportError, export_case
-    from wire_protocol.words import RESEARCH_USE_ONLY
-
-    ways = [args.out is not None, args.to is not None, args.link]
-    if args.format is None or sum(ways) != 1:
-        raise CaseExportError("--case needs --format, and --out FILE or --to URL (or --link)")
-    if args.link:
-        return _link(settings, args)
-    if args.to is not None:
-        return _send(settings, args)
-    facts = export_case(settings, args.case, args.format, args.out)
-    print(f"{args.out}: {args.format} of case {facts.key.text}. {facts.state_words}")
-    _tell_missing(facts)
-    print(RESEARCH_USE_ONLY)
-    return 0
-
-
-def _tell_missing(facts: ReportFacts) -> None:
-    for picture in facts.pictures:
-        if picture.missing:
-            print(f"  field {picture.image_id}: {picture.missing}")
-
-
-def _link(settings: DashboardSettings, args: argparse.Namespace) -> int:
-    import segno
-
-    from hemowire.case_export import CaseExportError, make_patient_link
-    from wire_protocol.words import RESEARCH_USE_ONLY
-
-    if args.format != "patient":
-        raise CaseExportError("--link is for --format patient")
-    made = make_patient_link(settings, args.case)
-    link = f"{(args.url or settings.page.url).rstrip('/')}/patient#{made.token}"
-    print(f"a patient's link, to be opened once, until {made.ends_at}: {link}")
-    segno.make(link, error="m").terminal(out=sys.stdout, compact=True)
-    print(RESEARCH_USE_ONLY)
-    return 0
-
-
-def _send(settings: DashboardSettings, args: argparse.Namespace) -> int:
-    from dashboard.exchange.codes import FhirVersion
-    from hemowire.case_delivery import send_case
-    from hemowire.case_export import CaseExportError, send_dicom
-    from wire_protocol.words import RESEARCH_USE_ONLY
-
-    if args.format == "dicom":
-        facts, images = send_dicom(settings, args.case, args.to)
-        print(f"{args.to} has {images} images of case {facts.key.text}. {facts.state_words}")
-        _tell_missing(facts)
-        print(RESEARCH_USE_ONLY)
-        return 0
-    if not args.format.startswith("fhir"):
-        raise CaseExportError(f"--format {args.format}: only FHIR and DICOM go --to; use --out")
-    version = None if args.format == "fhir" else FhirVersion(args.format.removeprefix("fhir-"))
-    done = send_case(
-        settings,
-        args.case,
-        args.to,
-        version=version,
-        header_file=args.header_file,
-        ca_file=args.ca_file,
-    )
-    assert done.facts is not None and done.version is not None
-    print(
-        f"{args.to} holds case {done.facts.key.text} as FHIR {done.version.value.upper()}: "
-        f"{done.created + done.updated} resources, {done.created} of them new. "
-        f"{done.facts.state_words}"
-    )
-    print(RESEARCH_USE_ONLY)
-    return 0
-
-
-def _sent(settings: DashboardSettings, to: str | None) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
-    from hemowire.case_delivery import read_deliveries
-    from hemowire.case_export import CaseExportError
-    from service_runtime.boot import wall_time
-
-    url = (to or settings.fhir.url).rstrip("/")
-    if not url:
-        raise CaseExportError("--sent: name a server with --to, or set url in [fhir]")
-    found = read_deliveries(settings, url)
-    table = Table("case", "there since", "state", "attempts", title=url)
-    for one in found:
-        if one.given_up:
-            state = f"given up: {one.problem}"
-        elif one.is_due:
-            state = f"waits: {one.problem or 'to be sent'}"
-        else:
-            state = "there"
-        table.add_row(one.key.text, one.sent_at or "-", state, str(one.attempts))
-    Console().print(table)
-    print(f"{len(found)} cases at {wall_time()}")
-    return 0 if not any(one.given_up for one in found) else 1
 
 
 def _read(settings: DashboardSettings) -> list[SignedCase]:
@@ -309,67 +209,12 @@ def _labels(given: list[str]) -> dict[Finding, str]:
 
 def _agreement(settings: DashboardSettings, *, as_json: bool) -> int:
     from dashboard.review.agreement import agreement
+    from hemowire.agreement_table import plain_table, show_table
 
     tables = agreement(case.review for case in _read(settings))
     if as_json:
-        print(json.dumps([_plain(table) for table in tables], indent=2))
+        print(json.dumps([plain_table(table) for table in tables], indent=2))
     else:
-        from rich.console import Console
-
-        console = Console()
         for table in tables:
-            _show(table, console)
+            show_table(table)
     return 0 if any(table.counts for table in tables) else 1
-
-
-def _show(table: Agreement, console: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from wire_protocol.words import RESEARCH_USE_ONLY
-
-    assert isinstance(console, Console)
-    seen = "had seen" if table.ai_seen else "had not seen"
-    if not table.counts:
-        console.print(f"Readers who {seen} the AI's answer: no signed case.")
-        return
-    columns = sorted({ai for ai, _ in table.counts})
-    grid = Table(title=f"Readers who {seen} the AI's answer (cases)")
-    grid.add_column("person says \\ AI said")
-    for name in columns:
-        grid.add_column(name.replace("_", " "), justify="right")
-    grid.add_column("same", justify="right")
-    for person in sorted({person for _, person in table.counts}):
-        counts = [str(table.counts.get((ai, person), 0)) for ai in columns]
-        share = table.by_finding.get(person)
-        grid.add_row(person.replace("_", " "), *counts, "-" if share is None else _words(share))
-    console.print(grid)
-    console.print(
-        f"same finding {_words(table.same)}, same urgency {_words(table.same_urgency)}; "
-        f"the AI could not say in {table.abstained}. {RESEARCH_USE_ONLY}"
-    )
-
-
-def _words(share: Share) -> str:
-    if share.interval is None:
-        return "0 of 0"
-    low, high = share.interval
-    return f"{share.agreed} of {share.total} ({low:.2f} to {high:.2f})"
-
-
-def _plain(table: Agreement) -> dict[str, object]:
-    def plain(share: Share) -> dict[str, object]:
-        return {"agreed": share.agreed, "total": share.total, "interval_95": share.interval}
-
-    return {
-        "ai_seen": table.ai_seen,
-        "counts": [
-            {"ai": ai, "person": person, "cases": count}
-            for (ai, person), count in sorted(table.counts.items())
-        ],
-        "same": plain(table.same),
-        "same_urgency": plain(table.same_urgency),
-        "by_finding": {name: plain(share) for name, share in table.by_finding.items()},
-        "by_week": {name: plain(share) for name, share in table.by_week.items()},
-        "abstained": table.abstained,
-    }

@@ -121,8 +121,9 @@ def test_two_senders_do_not_send_one_case_at_once(lab: Lab, server: SmallFhirSer
     assert server.posts == 0
 
 
+@pytest.mark.parametrize("fault", ["", "this one we refuse"])
 def test_a_signature_that_comes_while_one_is_being_sent_is_sent_next(
-    lab: Lab, server: SmallFhirServer
+    lab: Lab, server: SmallFhirServer, fault: str
 ) -> None:
     file(lab, 1)
     post = post_of(lab, server)
@@ -135,14 +136,16 @@ def test_a_signature_that_comes_while_one_is_being_sent_is_sent_next(
     def send_while_somebody_signs(transaction: dict[str, object]) -> tuple[int, int]:
         answer(lab, Finding.CML, by=BERT)
         assert post_of(lab, server).follow()
+        if fault:
+            server.faults.append(fault)
         return send(transaction)
 
     post._client.post = send_while_somebody_signs  # type: ignore[method-assign]
     done = post.attempt(due.server_id, due.smear_case_id, SENDER)
     assert done is not None
-    assert done.problem == ""
+    assert fault in done.problem
     post._client.post = send  # type: ignore[method-assign]
-    assert statuses(server) == ["final"]
+    assert statuses(server) == ([] if fault else ["final"])
     assert send_all(post) == [""]
     assert statuses(server) == ["amended"]
 
