@@ -33,7 +33,7 @@ FOUND_WORDS: Final[dict[Finding, str]] = {
     ),
     Finding.NO_LEUKEMIA_PATTERN: (
         "In these pictures, the reader saw no pattern of leukemia. "
-        "Pictures of a few cells can not rule it out."
+        "Pictures of a few cells cannot rule it out."
     ),
     Finding.NOT_ASSESSABLE: (
         "The pictures were not good enough to see. They say nothing about your blood."

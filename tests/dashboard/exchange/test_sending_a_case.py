@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from broker_config.certificates import make_server_certificate
 from dashboard.audit.book import read_book, verify
 from dashboard.engine import open_engine
 from dashboard.exchange.fhir_settings import FhirSettings
+from dashboard.page.settings import DashboardSettings
 from hemowire.cli import main
 from tests.dashboard.exchange.report_cases import answer, file
 from tests.dashboard.exchange.small_fhir_server import SmallFhirServer, small_fhir_server
@@ -232,3 +235,13 @@ def test_only_fhir_goes_to_a_server_and_a_place_is_needed(
         assert main(["export", "--case", "C7F3K2", "--format", "fhir", "--config", config]) == 2
         assert "--out FILE or --to URL" in capsys.readouterr().err
         assert server.posts == 0
+
+
+def test_the_tables_that_the_documentation_shows_are_settings() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "reports.md").read_text(encoding="utf-8")
+    shown = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+    tables = tomllib.loads("\n".join(re.findall(r"^\[\w+\]\n(?:\w+ = .*\n)+", shown, re.M)))
+    settings = DashboardSettings.model_validate(tables | {"archive_url": "archive"})
+    assert settings.fhir.sends
+    assert settings.fhir.attempts == FhirSettings().attempts
+    assert settings.patient.link_days == 7
