@@ -127,6 +127,8 @@ class PatientLinks:
         """The copy, once; raises LinkRefusedError, StoreAway."""
         now_ms = self._now_ms()
         mine = PatientLinkRow.token_hash == _digest(token)
+        with self._reader.begin() as connection:
+            self._find(connection, mine)  # whoever guesses takes no lock
         with self._begin() as connection:
             row = self._find(connection, mine)
             key = case_key(row.site, row.case_id, row.image_id)

@@ -14,7 +14,11 @@ from dashboard.blobs import BlobArchive
 from dashboard.engine import open_engine
 from dashboard.exchange.codes import FhirVersion
 from dashboard.exchange.facts import ReportFacts
+from dashboard.exchange.fhir import fhir_bundle
+from dashboard.exchange.fhir_documents import Enclosed
+from dashboard.exchange.pdf import case_pdf
 from dashboard.exchange.read_facts import find_key, read_facts
+from dashboard.exchange.report_pictures import ReportMap, small_jpeg
 from dashboard.page.models import FigureView, ModelView
 from dashboard.reports import report_of_diagnosis
 from dashboard.review.machine import Opinion
@@ -75,6 +79,14 @@ def facts_of(lab: Lab) -> ReportFacts:
     engine.dispose()
     archive.close()
     return found
+
+
+def whole_bundle(facts: ReportFacts, version: FhirVersion) -> dict[str, Any]:
+    """With everything that can be enclosed; the map is only a picture."""
+    jpeg = small_jpeg(facts.pictures[0].data or b"")
+    assert jpeg is not None
+    drawn = ReportMap(facts.pictures[0].image_id, "AML", jpeg)
+    return fhir_bundle(facts, CARD, version, Enclosed(drawn, case_pdf(facts, CARD, drawn)))
 
 
 def resources(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:

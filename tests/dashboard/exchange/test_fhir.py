@@ -14,6 +14,7 @@ from dashboard.exchange.codes import LOINC, SNOMED, SNOMED_OF, FhirVersion, codi
 from dashboard.exchange.fhir import fhir_bundle, fhir_json
 from dashboard.exchange.fhir_checks import FhirRefusedError, check_bundle
 from dashboard.exchange.pdf import case_pdf
+from hemowire.cli import main
 from tests.dashboard.exchange.outside_tools import find_fhir_package
 from tests.dashboard.exchange.report_cases import (
     BOTH,
@@ -24,6 +25,7 @@ from tests.dashboard.exchange.report_cases import (
     pdf_words,
     resources,
     spoil,
+    whole_bundle,
 )
 from tests.dashboard.review.desk_for_tests import BERT, Lab
 from wire_protocol.case_messages import Finding
@@ -160,7 +162,9 @@ console.log(JSON.stringify(errors));
 """
 
 
-def test_somebody_else_s_validator_finds_no_error_in_r4b_and_finds_a_wrong_state(lab: Lab) -> None:
+def test_somebody_else_s_validator_finds_no_error_in_r4b_and_finds_a_wrong_state(
+    lab: Lab, config: str
+) -> None:
     folder = find_fhir_package("fhir")
     if folder is None:
         pytest.skip("needs node and npm's fhir: python -m tests.dashboard.exchange.outside_tools")
@@ -180,7 +184,10 @@ def test_somebody_else_s_validator_finds_no_error_in_r4b_and_finds_a_wrong_state
     assert errors(fhir_json(facts_of(lab), CARD, FhirVersion.R4B)) == []
     answer(lab, None)
     answer(lab, Finding.ALL, by=BERT)
-    assert errors(fhir_json(facts_of(lab), CARD, FhirVersion.R4B)) == []
-    bundle = fhir_bundle(facts_of(lab), CARD, FhirVersion.R4B)
+    images = ["--format", "dicom", "--out", str(lab.folder / "images")]
+    assert main(["export", "--case", "C7F3K2", *images, "--config", config]) == 0
+    bundle = whole_bundle(facts_of(lab), FhirVersion.R4B)
+    assert resources(bundle, "ImagingStudy")
+    assert errors(json.dumps(bundle)) == []
     (error,) = errors(json.dumps(spoil(bundle, "Observation", status="zzz")))
     assert error["location"] == "Observation.status"
