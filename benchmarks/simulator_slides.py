@@ -131,13 +131,13 @@ def report(bundle: Bundle, slides: dict[str, Slides]) -> list[str]:
         sums = {} if case is None else log_posterior(case.fields, prior, fitted.field_weight)
         combined.append(max(sums, key=lambda key: sums[key]) if sums else "")
         result = combine([one.field for one in single if one.slide == slide], settings).result
-        said[_verdict(result, kind)] += 1
-    fields = _accuracy(keys, [(one.slide, one.truth, one.largest) for one in single])
-    whole = _accuracy(
+        said[verdict_of(result, kind)] += 1
+    fields = accuracy_of(keys, [(one.slide, one.truth, one.largest) for one in single])
+    whole = accuracy_of(
         keys, [(*pair, found) for pair, found in zip(truth.items(), combined, strict=True)]
     )
     empty = told_of(bundle, slides["judged"].empty)
-    without = _accuracy(keys, [(one.slide, one.truth, one.largest) for one in empty])
+    without = accuracy_of(keys, [(one.slide, one.truth, one.largest) for one in empty])
     ece = case_ece(list(held.values()), prior, fitted.field_weight)
     unheard = sum(one.field.probabilities is None for one in single)
     return [
@@ -159,14 +159,15 @@ def cases_of(told: Sequence[Told]) -> dict[str, KnownCase]:
     return {slide: KnownCase(tuple(fields), truth[slide]) for slide, fields in found.items()}
 
 
-def _verdict(result: str, truth: str) -> str:
+def verdict_of(result: str, truth: str) -> str:
+    """Of a slide's result: right, wrong or cannot say."""
     if result in ("cannot_say", "acute_uncertain"):
         return "cannot say"
     return "right" if result == truth else "wrong"
 
 
-def _accuracy(keys: Sequence[str], answered: Sequence[tuple[str, str, str]]) -> Interval:
-    """Of (slide, truth, answer); no answer is a wrong one."""
+def accuracy_of(keys: Sequence[str], answered: Sequence[tuple[str, str, str]]) -> Interval:
+    """Balanced accuracy of (slide, truth, answer) over slides; no answer is a wrong one."""
     labels = np.array([keys.index(truth) for _, truth, _ in answered], np.int64)
     found = [
         keys.index(answer) if answer else (int(label) + 1) % len(keys)
