@@ -78,7 +78,10 @@ def _encode(pixels: _Pixels, look: Look, words: str, random: Random) -> bytes:
     elif look is Look.LARGE:
         picture = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     elif look is Look.BLURRED:
-        picture = cv2.GaussianBlur(pixels, (0, 0), 14)
+        # A spot of its own: letters would make a sharp picture of it, and metadata do not leave a device.
+        spot = (random.randrange(pixels.shape[1]), random.randrange(pixels.shape[0]))
+        colour = tuple(random.randrange(60, 160) for _ in range(3))
+        picture = cv2.GaussianBlur(cv2.circle(pixels, spot, 40, colour, -1), (0, 0), 14)
     if look is not Look.BLURRED:
         # Written into the picture: what makes its bytes its own, and tells people which it is.
         cv2.putText(picture, words, (4, 14), cv2.FONT_HERSHEY_PLAIN, 0.9, (90, 40, 60))
@@ -86,12 +89,4 @@ def _encode(pixels: _Pixels, look: Look, words: str, random: Random) -> bytes:
     if not done:
         raise ValueError(f"picture {words}: not encoded")
     content = data.tobytes()
-    if look is Look.BLURRED:
-        content = _commented(content, words)  # sharp letters would make a sharp picture of it
     return random.randbytes(2000) + content if look is Look.BROKEN else content
-
-
-def _commented(jpeg: bytes, words: str) -> bytes:
-    """With a comment behind the JPEG's first marker: other bytes, the same pixels."""
-    comment = words.encode("ascii")
-    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge_device.gate import GateSettings, judge, measure
@@ -12,11 +13,16 @@ from wire_protocol.json_messages import Reason
 from wire_protocol.machine_settings import SenderSettings
 
 
-def refusal_of(picture: Picture) -> Reason | None:
-    """What the shipped gate says of it."""
+def pixels_of(picture: Picture) -> npt.NDArray[np.uint8]:
+    """Decoded, which is all that a device keeps of it."""
     pixels = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
-    scores = measure(np.asarray(pixels, np.uint8), UM_PER_PX)
+    return np.asarray(pixels, np.uint8)
+
+
+def refusal_of(picture: Picture) -> Reason | None:
+    """What the shipped gate says of it."""
+    scores = measure(pixels_of(picture), UM_PER_PX)
     refusal = judge(scores, GateSettings(duplicates="off")).refusal
     return None if refusal is None else refusal.reason
 
@@ -29,6 +35,12 @@ def test_the_gate_refuses_blurred_pictures_and_no_others(seed: int) -> None:
             refusal = refusal_of(picture)
             assert (refusal is not None) == (picture.look is Look.BLURRED), (picture.name, refusal)
     assert {picture.look for picture in pictures} == set(Look) - {Look.DEADLY}
+
+
+def test_no_two_pictures_have_the_same_pixels() -> None:
+    pictures = [p for p in draw_pictures(4, 200) if p.look is not Look.BROKEN]
+    pixels = {pixels_of(picture).tobytes() for picture in pictures}
+    assert len(pixels) == len(pictures)
 
 
 def test_small_pictures_ride_in_the_offer_and_large_ones_do_not() -> None:
