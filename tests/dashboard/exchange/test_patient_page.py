@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from dashboard.accounts.roles import Actor, Role
 from dashboard.review.machine import Opinion
 from tests.chromium import Browser, chromium
+from tests.dashboard.exchange.report_cases import pdf_words
 from tests.dashboard.page.page_house import KIM, PHONE, PageHouse, page_house
 from tests.dashboard.page.test_refusals import Client
 from wire_protocol.case_messages import Finding
@@ -73,6 +75,15 @@ def test_a_patient_opens_a_link_reads_and_can_save_the_copy_and_a_second_time_is
     assert browser.run("document.documentElement.scrollWidth") <= PHONE[0]
     assert browser.run(CONTRAST) == []
     browser.picture(tmp_path / f"patient-{dark}.png")
+    saved = tmp_path / "saved"
+    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(saved))
+    browser.run("document.querySelector('#copy button').click()")
+    deadline = time.monotonic() + 40
+    while not list(saved.glob("*.pdf")):
+        assert time.monotonic() < deadline, "the copy was not saved"
+        browser.run("new Promise((done) => setTimeout(done, 50))")
+    (copy,) = saved.glob("*.pdf")
+    assert "chronic myeloid leukemia" in pdf_words(copy.read_bytes())
     assert browser.complaints == []
     browser.go("about:blank")
     browser.go(link)
