@@ -4,6 +4,7 @@ It follows the feed of changes, whoever made them (this program or the page's): 
 its own, and four times a second. How far it came is kept in the database, so that a change is told at
 least once; of a case that changed often meanwhile the newest state is told, of signatures every one.
 It also signs answers whose time for an undo has passed, so that no page has to be open for that.
+(Over 250 lines: the kinds of messages share one order and one transaction.)
 """
 
 from __future__ import annotations

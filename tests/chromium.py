@@ -21,11 +21,7 @@ from typing import Any
 import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: Puts the pipes where Chromium looks for them: it reads from 3 and writes to 4.
-_INTO_PLACE = (
-    "import fcntl, os, sys; r, w = (fcntl.fcntl(int(n), fcntl.F_DUPFD, 9) for n in sys.argv[1:3]);"
-    "os.dup2(r, 3); os.dup2(w, 4); os.execv(sys.argv[3], sys.argv[3:])"
-)
+_START = Path(__file__).with_name("chromium_start.py")
 _FLAGS = (
     "--headless",
     "--remote-debugging-pipe",
@@ -172,7 +168,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     reading, to_browser = os.pipe()
     from_browser, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", _INTO_PLACE, str(reading), str(writing), program, *_FLAGS,
+        [sys.executable, str(_START), str(reading), str(writing), program, *_FLAGS,
          f"--user-data-dir={profile}"],
         pass_fds=(reading, writing), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

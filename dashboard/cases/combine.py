@@ -1,4 +1,5 @@
-"""Fields of one case -> the case's result, by the rules of DIAGNOSIS.md "Slide". Pure; no argmax.
+"""Fields of one case -> the case's result, by the rules of DIAGNOSIS.md "Slide". Pure; no argmax. (Over 250 lines: the
+rules stand in their order, and a reader compares them with that page.)
 
 The posterior is log prior + field_weight x sum(log p_field - log prior), normalised. Then, the first
 that applies:

@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -41,22 +40,13 @@ from starlette.types import Receive, Scope, Send
 
 from dashboard.accounts.roles import May
 from dashboard.blobs import BlobArchive
-from dashboard.cases.keys import parse_case_key
 from dashboard.exchange.patient_links import PatientLinks
 from dashboard.page.answers import file_answer, json_answer, read_body, refused, worker_answer
 from dashboard.page.asking import actor_of, in_thread, key_of, number_of, person_of
-from dashboard.page.bodies import (
-    Answer,
-    Deed,
-    Enter,
-    Refer,
-    Retake,
-    Shown,
-    SignIn,
-    Subscribe,
-    Unsubscribe,
-)
-from dashboard.page.door import Door, DoorRefusedError
+from dashboard.page.bodies import Shown
+from dashboard.page.deed_routes import DeedRoutes
+from dashboard.page.door import Door
+from dashboard.page.entrance import Entrance, Offered
 from dashboard.page.event_stream import change_events
 from dashboard.page.export_routes import ExportRoutes
 from dashboard.page.figure_routes import FigureRoutes
@@ -73,15 +63,11 @@ from dashboard.page.seen_fields import SeenFields
 from dashboard.page.views import WorklistView, case_view, lines_view, model_of
 from dashboard.page.watching import ChangeWatch
 from dashboard.push.notifier import Push
-from dashboard.push.subscriptions import SubscriptionRefusedError
 from dashboard.review.desk import Desk
-from dashboard.review.findings import FAB_OF, FINDING_WORDS
-from dashboard.review.machine import Opinion
-from dashboard.review.views import CaseDetail, Done
-from service_runtime.boot import new_id, wall_time
+from dashboard.review.views import CaseDetail
+from service_runtime.boot import wall_time
 from service_runtime.log import get_log
 from wire_protocol.json_messages import Urgency
-from wire_protocol.words import RESEARCH_USE_ONLY
 
 #: Pages that listen at once; each holds a connection.
 MAX_STREAMS: Final = 64
@@ -98,7 +84,7 @@ _KINDS: Final = {
 }
 #: What a browser may have without a session: the ways in and what they are drawn with.
 OPEN_FILES: Final = (
-    "page.css", "login.js", "enter.js", "icon.svg", "icon-180.png", "icon-192.png",
+    "page.css", "boot.js", "login.js", "enter.js", "icon.svg", "icon-180.png", "icon-192.png",
     "icon-512.png", "manifest.webmanifest", "sw.js",
 )  # fmt: skip
 
@@ -130,15 +116,18 @@ class PageApp:
         self._door = door
         self._watch = watch
         self._models = models
-        self._retakes = retakes
         self._traces = traces
-        self._has_patient_links = patients is not None
-        self._push = push
         self._now_ms = now_ms
         self._streams: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Event()
         self._log = get_log("dashboard")
         pictures = Pictures(archive)
+        offered = Offered(
+            self._store_id,
+            asks_retakes=retakes is not None,
+            is_traced=traces is not None,
+            has_patient_links=patients is not None,
+        )
         page = file_answer(STATIC / "index.html", _HTML)
         files = [
             Route(f"/{file.name}", file_answer(file, _KINDS[file.suffix]))
@@ -150,25 +139,15 @@ class PageApp:
             Route("/case/{key}", page),
             Route("/figures", page),
             Route("/login", file_answer(STATIC / "login.html", _HTML)),
-            Route("/login", self._sign_in, methods=["POST"]),
             Route("/enter", file_answer(STATIC / "enter.html", _HTML)),
-            Route("/enter", self._enter, methods=["POST"]),
-            Route("/logout", self._leave, methods=["POST"]),
-            Route("/api/me", self._me),
             Route("/api/worklist", self._worklist),
             Route("/api/events", self._events),
             Route("/api/shown", self._shown, methods=["POST"]),
             Route("/api/model", self._model),
             Route("/api/cases/{key}", self._case),
             Route("/api/cases/{key}/reveal", self._reveal, methods=["POST"]),
-            Route("/api/cases/{key}/sign", self._sign, methods=["POST"]),
-            Route("/api/cases/{key}/amend", self._amend, methods=["POST"]),
-            Route("/api/cases/{key}/withdraw", self._withdraw, methods=["POST"]),
-            Route("/api/cases/{key}/undo", self._undo, methods=["POST"]),
-            Route("/api/cases/{key}/refer", self._refer, methods=["POST"]),
-            Route("/api/cases/{key}/retake", self._retake, methods=["POST"]),
-            Route("/api/push/subscribe", self._subscribe, methods=["POST"]),
-            Route("/api/push/unsubscribe", self._unsubscribe, methods=["POST"]),
+            *Entrance(door, lambda: self._guard, offered, push).routes(),
+            *DeedRoutes(desk, watch, retakes).routes(),
             *PictureRoutes(pictures, self._seen, models).routes(),
             *FigureRoutes(desk, pictures).routes(),
             *ExportRoutes(desk, models, contact=patient_contact).routes(),
@@ -202,93 +181,12 @@ class PageApp:
         """Ends the event streams, so that the server can stop."""
         self._stopping.set()
 
-    # --- who ------------------------------------------------------------------------------------
-
-    async def _sign_in(self, request: Request) -> Response:
-        body = await read_body(request, SignIn)
-        return await self._let_in(
-            request, lambda at: self._door.sign_in(body.name, body.password, at)
-        )
-
-    async def _enter(self, request: Request) -> Response:
-        body = await read_body(request, Enter)
-        return await self._let_in(request, lambda at: self._door.enter(body.link, at))
-
-    async def _let_in(self, request: Request, way: Callable[[str], str]) -> Response:
-        address = client_address(request.scope)
-        try:
-            session = await run_in_threadpool(way, address)
-        except DoorRefusedError as error:
-            self._log.warning("sign_in_refused", address=address)
-            wait_s = error.retry_after_s
-            headers = {"retry-after": f"{max(1.0, wait_s):.0f}"} if wait_s else None
-            raise HTTPException(429 if headers else 403, str(error), headers) from error
-        response = JSONResponse({})
-        self._guard.set_cookie(response, session)
-        return response
-
-    async def _leave(self, request: Request) -> Response:
-        session, address = str(request.scope["session"]), client_address(request.scope)
-        await run_in_threadpool(self._door.leave, session, address)
-        response = JSONResponse({}, headers={"clear-site-data": '"cache", "storage"'})
-        self._guard.clear_cookie(response)
-        return response
-
-    async def _me(self, request: Request) -> Response:
-        person = person_of(request)
-        actor = person.actor
-        told = {
-            "name": actor.account,
-            "role": (actor.role or "nobody").replace("_", " "),
-            "token": person.csrf,
-            "may_see": actor.may(May.SEE_CASES),
-            "may_sign": actor.may(May.REVIEW),
-            "has_patient_links": self._has_patient_links,
-            "is_traced": self._traces is not None,
-            "may_export": actor.may(May.EXPORT),
-            "may_see_figures": actor.may(May.SEE_FIGURES),
-            "may_see_retakes": actor.may(May.SEE_RETAKES),
-            "may_retake": self._retakes is not None and actor.may(May.ASK_RETAKE),
-            "push_key": "" if self._push is None else self._push.key.public,
-            "reads_before_ai": actor.reads_before_ai,
-            "store_id": self._store_id,
-            "findings": [
-                {"key": key.value, "words": words, "fab": sorted(FAB_OF.get(key, ()))}
-                for key, words in FINDING_WORDS.items()
-            ],
-            "research_use_only": RESEARCH_USE_ONLY,
-            "now": wall_time(),
-        }
-        return JSONResponse(told)
-
     async def _shown(self, request: Request) -> Response:
         if not actor_of(request).may(May.SEE_CASES):
             raise HTTPException(403, "nothing is shown to this role")
         body = await read_body(request, Shown)
         told = 0 if self._traces is None else self._traces.shown(body)
         return JSONResponse({"told": told})
-
-    async def _subscribe(self, request: Request) -> Response:
-        actor, body = actor_of(request), await read_body(request, Subscribe)
-        push = self._push
-        if not actor.may(May.REVIEW):
-            raise HTTPException(403, f"the role {actor.role} is not notified")
-        if push is None:
-            raise HTTPException(501, "this page sends no notifications")
-        try:
-            await in_thread(
-                lambda: push.subscriptions.add(actor.account, body.endpoint, body.p256dh, body.auth)
-            )
-        except SubscriptionRefusedError as error:
-            raise HTTPException(400, str(error)) from error
-        return JSONResponse({})
-
-    async def _unsubscribe(self, request: Request) -> Response:
-        actor, body = actor_of(request), await read_body(request, Unsubscribe)
-        push = self._push
-        if push is not None:
-            await in_thread(lambda: push.subscriptions.remove(body.endpoint, actor.account))
-        return JSONResponse({})
 
     # --- the list -------------------------------------------------------------------------------
 
@@ -379,72 +277,6 @@ class PageApp:
     async def _model(self, request: Request) -> Response:
         name = request.query_params.get("name", "")[:200]
         return json_answer(request, await in_thread(lambda: self._models.card(name)))
-
-    async def _sign(self, request: Request) -> Response:
-        return await self._answer(request, self._desk.sign)
-
-    async def _amend(self, request: Request) -> Response:
-        return await self._answer(request, self._desk.amend)
-
-    async def _answer(self, request: Request, deed: Callable[..., Done]) -> Response:
-        actor, key, body = actor_of(request), key_of(request), await read_body(request, Answer)
-        opinion = Opinion(body.finding, body.fab, body.comment)
-        return await self._do(lambda: deed(key, opinion, by=actor, expected_version=body.version))
-
-    async def _withdraw(self, request: Request) -> Response:
-        actor, key, body = actor_of(request), key_of(request), await read_body(request, Deed)
-        return await self._do(
-            lambda: self._desk.enter_in_error(
-                key, body.comment, by=actor, expected_version=body.version
-            )
-        )
-
-    async def _undo(self, request: Request) -> Response:
-        actor, key, body = actor_of(request), key_of(request), await read_body(request, Deed)
-        return await self._do(lambda: self._desk.undo(key, by=actor, expected_version=body.version))
-
-    async def _refer(self, request: Request) -> Response:
-        actor, key, body = actor_of(request), key_of(request), await read_body(request, Refer)
-        return await self._do(
-            lambda: self._desk.refer(
-                key, to=body.to, comment=body.comment, by=actor, expected_version=body.version
-            )
-        )
-
-    async def _retake(self, request: Request) -> Response:
-        actor, key, body = actor_of(request), key_of(request), await read_body(request, Retake)
-        retakes, parsed, command_id = self._retakes, parse_case_key(key), new_id()
-        if retakes is None or parsed is None:
-            raise HTTPException(501, "this page has no account on the broker: it cannot ask")
-        done = await in_thread(
-            lambda: self._desk.ask_retake(
-                key,
-                comment=body.comment,
-                by=actor,
-                expected_version=body.version,
-                command_id=command_id,
-            )
-        )
-        assert done.review.retake is not None
-        answer = await retakes.ask(
-            parsed.site,
-            done.review.retake.device,
-            parsed.case_id,
-            body.reason,
-            command_id=command_id,
-            operator=actor.account,
-        )
-        await in_thread(
-            lambda: self._desk.answer_retake(key, command_id, ok=answer.ok, text=answer.words)
-        )
-        await self._watch.look()
-        return JSONResponse({"ok": answer.ok, "words": answer.words})
-
-    async def _do(self, act: Callable[[], Done]) -> Response:
-        """Does it, and tells every open page at once."""
-        done = await in_thread(act)
-        await self._watch.look()
-        return JSONResponse({"version": done.review.version})
 
 
 async def _next_of(events: AsyncGenerator[bytes, None]) -> bytes | None:

@@ -1,6 +1,7 @@
 // One case from top to bottom: what is urgent, what was seen, what to do; everything else below the fold. (One file of
 // more than 250 lines, since all of it redraws from the same view: parts that stand alone are modules beside it.)
 import { crops } from "./crops.js";
+import { factList, facts, history } from "./below.js";
 import { byId, h, write } from "./dom.js";
 import { askExport, askPatientLink } from "./exporting.js";
 import { Seen } from "./seen.js";
@@ -8,7 +9,7 @@ import { ask } from "./server.js";
 import { askAnswer, askConfirm, askRefer, askRetake, askWithdraw, offerUndo, reveal } from "./signing.js";
 import { open, shut } from "./dialogs.js";
 import { Viewer } from "./viewer.js";
-import { STATUS, age, caseWord, clock, count, kindOf, mark, now, plain, seen as seenWords, span } from "./words.js";
+import { age, caseWord, clock, count, kindOf, mark, now, seen as seenWords, span } from "./words.js";
 
 const AGAIN_MS = 5000;
 
@@ -168,8 +169,8 @@ export class CasePane {
       view.line.new_fields && view.signed_at ? h("p", { className: "note" }, `${count(view.line.new_fields, "field")} came after the signature: look, and amend where needed.`) : null,
       h("p", { className: "sentence" }, view.text),
     ].filter(Boolean));
-    parts.facts.replaceChildren(...this.#facts());
-    parts.history.replaceChildren(...this.#history());
+    parts.facts.replaceChildren(...facts(view, this));
+    parts.history.replaceChildren(...history(view));
     this.drawActions();
   }
 
@@ -255,7 +256,7 @@ export class CasePane {
   }
 
   #drawField(field, n) {
-    const facts = [
+    const rows = [
       ["captured, by the device's clock", clock(field.captured_at)],
       ["recorded", clock(field.recorded_at)],
       ["capture to result", field.latency_ms === null ? "not known: two machines" : span(field.latency_ms / 1000) === "0 s" ? `${Math.round(field.latency_ms)} ms` : `${(field.latency_ms / 1000).toFixed(1)} s`],
@@ -269,7 +270,7 @@ export class CasePane {
       h("h3", {}, `Field ${n + 1} of ${this.view.fields.length}`),
       field.text ? h("p", { className: "field-text" }, field.text) : "",
       ...field.notes.map((note) => h("p", { className: "note" }, note)),
-      facts_(facts));
+      factList(rows));
   }
 
   #goTo(cell) {
@@ -297,63 +298,4 @@ export class CasePane {
     this.mapButton?.setAttribute("aria-pressed", "false");
     if (this.mapNote) write(this.mapNote, "");
   }
-
-  #history() {
-    const { view } = this;
-    if (!view.deeds.length) return [];
-    const lines = view.deeds.map((one) => h("li", {},
-      h("b", {}, one.what), ` ${[one.fab, one.person, clock(one.at), one.saw_ai ? "" : "before the AI was shown"].filter(Boolean).join(" · ")}`,
-      one.comment ? h("p", { className: "comment" }, one.comment) : null));
-    return [h("section", {}, h("h2", { className: "eyebrow" }, "What happened"), h("ol", { className: "history" }, ...lines))];
-  }
-
-  #facts() {
-    const { view } = this;
-    const found = [];
-    if (view.reason) found.push(h("section", {}, h("h2", { className: "eyebrow" }, "Why it cannot say"), h("p", {}, view.reason)));
-    if (view.bars.length) {
-      found.push(h("section", {}, h("h2", { className: "eyebrow" }, "Calibrated probabilities"), bars(view.bars), view.combined ? h("p", { className: "quiet" }, view.combined) : null));
-    } else if (!view.is_blind) {
-      found.push(h("section", {}, h("h2", { className: "eyebrow" }, "Calibrated probabilities"), h("p", { className: "quiet" }, "None: the model gives no numbers where it cannot say.")));
-    }
-    const captured = view.fields.map((field) => field.captured_at).sort()[0];
-    const took = captured && this.shownAt ? (this.shownAt - Date.parse(captured)) / 1000 : null;
-    found.push(h("section", {}, h("h2", { className: "eyebrow" }, "From capture to this screen"), facts_([
-      ["captured, by the device's clock", captured ? clock(captured) : "not known"],
-      ["on this screen", this.shownAt ? clock(new Date(this.shownAt).toISOString()) : ""],
-      ["between them", took === null || took < 0 ? "not known: the clocks disagree" : span(took)],
-      ["state", STATUS[view.line.status] ?? plain(view.line.status)],
-      ["kept on this device", this.kept ? clock(this.kept) : "no, from the server now"],
-    ])));
-    const model = h("section", { className: "model" }, h("h2", { className: "eyebrow" }, "Model"), h("p", { className: "model-name" }, view.model || "none: it ended on the device"),
-      view.training_data ? h("p", { className: "quiet" }, view.training_data === "synthetic" ? "Trained on simulated smears only." : `Trained on: ${view.training_data}`) : null);
-    if (view.model) this.#addCard(model, view.model);
-    found.push(model);
-    return found;
-  }
-
-  async #addCard(section, name) {
-    try {
-      const card = (this.cards ??= new Map()).get(name) ?? (await ask(`/api/model?name=${encodeURIComponent(name)}`)).body;
-      this.cards.set(name, card);
-      if (!card.is_known) return section.append(h("p", { className: "quiet" }, "Its card is not on this machine."));
-      section.append(
-        h("h3", {}, "Limits of use"), h("ul", { className: "limits" }, ...card.limits_of_use.map((limit) => h("li", {}, limit))),
-        h("h3", {}, "Measured"), facts_(card.figures.map((figure) => [figure.name, figure.words])));
-    } catch {
-      section.append(h("p", { className: "quiet" }, "Its card could not be loaded."));
-    }
-  }
-}
-
-function bars(list) {
-  return h("ul", { className: "bars" }, ...list.map((bar) => {
-    const fill = h("span", { className: "bar-fill" });
-    fill.style.width = `${bar.share * 100}%`;
-    return h("li", {}, h("span", { className: "bar-name" }, bar.name), h("span", { className: "bar-track" }, fill), h("b", {}, bar.words));
-  }));
-}
-
-function facts_(rows) {
-  return h("dl", { className: "facts" }, ...rows.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

@@ -1,4 +1,5 @@
 // The page: list and case side by side or one after the other, kept current by the feed; it knows nothing by itself.
+// (Over 250 lines: where we are, what is shown and what keys do change together.)
 import { CasePane } from "./case.js";
 import { isOpen, open, shut } from "./dialogs.js";
 import { byId, h, write } from "./dom.js";

@@ -15,7 +15,7 @@ from dashboard.review.looking import NoSuchCaseError
 from dashboard.review.views import CaseDetail
 from dashboard.store import StoreAway
 from tests.chromium import Browser, chromium
-from tests.dashboard.page.page_house import PHONE, PageHouse, Reader, page_house
+from tests.dashboard.page.page_house import KIM, PHONE, PageHouse, Reader, page_house
 
 #: Longer than the service worker waits before it gives out what it kept.
 SLOW_S = 6.0
@@ -118,7 +118,7 @@ def test_a_crop_that_could_not_be_loaded_comes_when_the_server_is_heard(
     assert browser.run("document.querySelector('.confirm').disabled") is True
     archive.rename(house.archive)
     browser.until("document.querySelector('.confirm').disabled === false", 30)
-    assert browser.run("document.querySelectorAll('.crop[data-failed]').length") == 0
+    browser.until("document.querySelectorAll('.crop[data-failed]').length === 0", 20)
 
 
 def test_a_page_that_was_opened_without_a_server_comes_to_life_with_it(
@@ -140,3 +140,16 @@ def test_a_page_that_was_opened_without_a_server_comes_to_life_with_it(
     browser.until("document.getElementById('notice').hidden", 30)
     browser.until("document.querySelectorAll('.row').length === 3", 30)
     browser.until("document.querySelector('.confirm')?.disabled === false", 30)
+
+
+def test_a_page_of_which_a_part_could_not_be_loaded_begins_again(
+    house: PageHouse, browser: Browser
+) -> None:
+    browser.look_like(*PHONE, touch=True)
+    browser.send("Network.enable")
+    browser.send("Network.setBlockedURLs", urls=["*/viewer.js"])
+    browser.go(f"{house.url}/enter#{house.door.new_link(KIM)}")
+    browser.until("location.pathname === '/' && document.readyState === 'complete'", 30)
+    assert browser.run("document.querySelectorAll('.row').length") == 0
+    browser.send("Network.setBlockedURLs", urls=[])
+    browser.until("document.querySelectorAll('.row').length === 2", 30)
