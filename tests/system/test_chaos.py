@@ -19,7 +19,7 @@ KINDS = (
 )  # fmt: skip
 FAULTS = len(KINDS)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
