@@ -75,6 +75,9 @@ def test_the_class_map_and_its_field_are_in_the_page_and_in_the_bundle(
         cells[y : y + high, x : x + wide] = True
     strong = more_red > 60
     assert strong.any()
+    blue, green, red = over[strong].mean(axis=0)
+    assert red > green > blue
+    assert red - blue > 60
     assert cells[strong].mean() > 3 * cells.mean()
 
 
