@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from broker_config.local import RECORDS, LocalBroker
+from dashboard.settings import RecordsSettings
 from dashboard.store import RecordsStore
 from tests.dashboard.reports_for_tests import AT
 
@@ -31,3 +33,17 @@ def own_logging() -> Iterator[None]:
     """A command configures the logs for its process; the next test has another stderr."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def settings(own_broker: LocalBroker, url: str, archive: Path) -> RecordsSettings:
+    return RecordsSettings(
+        broker=own_broker.settings(RECORDS), database_url=url, archive_url=str(archive)
+    )

@@ -1,4 +1,7 @@
-"""The identity rules of the store, on the real database: any order and any duplication of reports."""
+"""The identity rules of the store, on the real database: any order and any duplication of reports.
+
+(Over 250 lines: every pair of reports that can contradict each other.)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The hematologist's terminal: order, words, shown once, and what the broker keeps for it."""
+"""The hematologist's terminal: order, words, shown once, and what the broker keeps for it.
+
+(Over 250 lines: what a terminal is told and what it draws belong together.)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Accounts, sessions and links over a real database: who is let in, for how long, and how often guessing is allowed."""
+"""Accounts, sessions and links over a real database: who is let in, for how long, and how often guessing is allowed.
+
+(Over 250 lines: ways in are tried against the same accounts.)
+"""
 
 from __future__ import annotations
 

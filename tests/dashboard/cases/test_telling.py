@@ -1,4 +1,7 @@
-"""What the records program says of cases on the real broker: to whom, in which order, and again after a kill."""
+"""What the records program says of cases on the real broker: to whom, in which order, and again after a kill.
+
+(Over 250 lines: one lab tells a case from its first field to its amendment.)
+"""
 
 from __future__ import annotations
 

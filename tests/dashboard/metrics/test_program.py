@@ -1,4 +1,7 @@
-"""The program on a real broker: what programs say becomes points in its files, or in a server."""
+"""The program on a real broker: what programs say becomes points in its files, or in a server.
+
+(Over 250 lines: one program, from its first message to its last.)
+"""
 
 from __future__ import annotations
 

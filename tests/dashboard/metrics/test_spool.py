@@ -1,4 +1,7 @@
-"""Points on disk: nothing lost or doubled through crashes, damage and a server that comes and goes."""
+"""Points on disk: nothing lost or doubled through crashes, damage and a server that comes and goes.
+
+(Over 250 lines: every way in which a file can be torn.)
+"""
 
 from __future__ import annotations
 

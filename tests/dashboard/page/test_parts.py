@@ -1,4 +1,7 @@
-"""The parts of the page: crops of the picture's own pixels, the viewer, the map, keys, and what is there offline."""
+"""The parts of the page: crops of the picture's own pixels, the viewer, the map, keys, and what is there offline.
+
+(Over 250 lines: one page is opened for all of them.)
+"""
 
 from __future__ import annotations
 

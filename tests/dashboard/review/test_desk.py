@@ -1,4 +1,7 @@
-"""The desk over a real database: who may do what, who wins, what is kept, what the feed tells."""
+"""The desk over a real database: who may do what, who wins, what is kept, what the feed tells.
+
+(Over 250 lines: one case is seen and signed by everybody.)
+"""
 
 from __future__ import annotations
 
