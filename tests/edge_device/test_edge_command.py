@@ -189,7 +189,7 @@ async def test_a_signal_ends_the_agent_cleanly(
 
 
 @in_loop
-async def test_a_second_agent_with_the_same_id_ends_the_first_with_3(
+async def test_of_two_agents_with_the_same_id_one_ends_with_3(
     broker: LocalBroker, tmp_path: Path, make_images: MakeImages
 ) -> None:
     make_images(tmp_path / "in", 1)
@@ -199,8 +199,13 @@ async def test_a_second_agent_with_the_same_id_ends_the_first_with_3(
     async with FarSide(broker).running() as far:
         with edge_process(config) as first:
             await far.until(lambda: len(far.recorded) == 1)
-            with edge_process(other):
-                assert await ended(first) == 3
+            with edge_process(other) as second:
+                both = [asyncio.create_task(ended(process)) for process in (first, second)]
+                done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                assert [task.result() for task in done] == [3]
+                for process in (first, second):
+                    process.terminate()
+                assert await left.pop() == 0
 
 
 @in_loop

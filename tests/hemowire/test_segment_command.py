@@ -55,7 +55,7 @@ def test_the_authors_mode_writes_their_kind_of_picture_and_counts_nothing(
 ) -> None:
     file = folder / "slide-a" / "field.jpg"
     assert main(["segment", str(file), "--mode", "authors", "--out", str(tmp_path / "o")]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())  # lines end where the folder's name makes them
     assert "not counted" in said and "Research use only" in said
     [one] = json.loads((tmp_path / "o" / "segments.json").read_text())
     segmented, mask = cv2.imread(one["segmented"]), cv2.imread(one["mask"], cv2.IMREAD_UNCHANGED)
