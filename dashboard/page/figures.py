@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from dashboard.page.views import View
@@ -31,6 +30,8 @@ class ClassView(View):
 
     key: str
     words: str
+    #: Its place in the order of work.
+    place: int
     share: ShareView
 
 
@@ -120,8 +121,13 @@ def _kind(found: Agreement) -> KindView:
         same_urgency=_share(found.same_urgency),
         abstained=found.abstained,
         classes=tuple(
-            ClassView(key=key, words=_words(key), share=_share(found.by_finding[key]))
-            for key in _in_order(found.by_finding)
+            ClassView(
+                key=key,
+                words=_words(key),
+                place=_ORDER.index(key),
+                share=_share(found.by_finding[key]),
+            )
+            for key in sorted(found.by_finding, key=_ORDER.index)
         ),
         weeks=tuple(
             WeekView(monday=monday, share=_share(share)) for monday, share in found.by_week.items()
@@ -131,10 +137,6 @@ def _kind(found: Agreement) -> KindView:
             for (ai, person), cases in counts
         ),
     )
-
-
-def _in_order(keys: Iterable[str]) -> list[str]:
-    return sorted(keys, key=_ORDER.index)
 
 
 def _words(key: str) -> str:

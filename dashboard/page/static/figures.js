@@ -44,7 +44,7 @@ function section(title, ...children) {
 function agreement(view) {
   const kinds = KINDS.map(([kind, words]) => [kind, words, view[kind]]);
   if (kinds.every(([, , one]) => !one.same.total && !one.abstained)) return section("Agreement with people", h("p", { className: "quiet" }, "No case is signed yet: agreement appears with the first signatures."));
-  const keys = [...new Map(kinds.flatMap(([, , one]) => one.classes.map((line) => [line.key, line.words])))];
+  const keys = [...new Map(kinds.flatMap(([, , one]) => one.classes).sort((a, b) => a.place - b.place).map((line) => [line.key, line.words]))];
   const share = (one, key) => one.classes.find((line) => line.key === key)?.share ?? { agreed: 0, total: 0 };
   const row = (name, pick) => h("div", { className: "figure-row" }, h("h4", {}, name), ...kinds.map(([kind, words, one]) =>
     h("div", { className: "figure-line" }, interval(pick(one), kind, `${name}, readers who ${words}`), h("span", { className: "figure-words" }, shareWords(pick(one))))));
