@@ -65,7 +65,7 @@ class MetricsSettings(Settings):
     counters_every_s: float = Field(default=10.0, ge=1, le=3600)
     #: How long a trace waits for stages that are missing after its end was seen.
     patience_s: float = Field(default=10.0, gt=0, le=600)
-    #: Whether a trace waits for `shown`; false where no hematologist's terminal runs.
+    #: Whether a trace waits for `shown`; false where neither terminal nor page is looked at.
     await_shown: bool = True
     #: Smallest step between two time stamps: "us" for InfluxDB, "ms" for a server that keeps
     #: milliseconds only (VictoriaMetrics).

@@ -93,7 +93,7 @@ class DashboardSettings(Settings):
     patient: PatientSettings = PatientSettings()
     #: Model bundles beside those on this machine's search path: for their cards and maps.
     bundles: tuple[Path, ...] = ()
-    #: An operator's account on the broker, for asking microscopes to take a slide again; without it
-    #: nothing is asked and the page says so.
+    #: An operator's account on the broker, for asking microscopes to take a slide again and for
+    #: telling the trace what was shown; without it nothing is asked, which the page says, or told.
     broker: BrokerSettings | None = None
     log_level: LogLevel = "info"
