@@ -150,7 +150,9 @@ class AccountStore(People):
         if now_ms - row.used_ms > _NOTE_USE_MS:
             with self._engine.begin() as writing:
                 writing.execute(
-                    update(SessionRow).where(SessionRow.token_hash == token_hash).values(used_ms=now_ms)
+                    update(SessionRow)
+                    .where(SessionRow.token_hash == token_hash)
+                    .values(used_ms=now_ms)
                 )
         return SignedIn(actor_from(row, address), row.csrf, row.session_ends_ms)
 
