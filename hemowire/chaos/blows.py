@@ -13,11 +13,13 @@ import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
+from benchmarks.links.link import Way
 from benchmarks.links.proxy import ProxyLink
 from hemowire.chaos import readings
 from hemowire.chaos.disks import empty, fill, rot, waiting
@@ -129,28 +131,49 @@ class Blows:
     async def rot(self, name: str, random: Random) -> str:
         """One bit of a file that waits in its outbox turns; "" where none waited for a while.
 
-        The agent is dead meanwhile: of a living one, the file may have been read before.
+        Of an image that came while nothing could leave the device: of others a worker may have every
+        byte already, or the network may, so the agent begins anew behind a link that is cut. It is
+        dead when the bit turns: a living one may have read the file before.
         """
-        outbox = self._plant.outbox(device_of(name))
+        device = device_of(name)
+        outbox, link = self._plant.outbox(device), self._plant.links[device]
         program = self._program(name)
-        until_s = monotonic_s() + _ROT_S
-        while monotonic_s() < until_s:
-            if not await asyncio.to_thread(waiting, outbox):
+        await asyncio.to_thread(link.cut, Way.BOTH)
+        try:
+            begun: set[str] = set()
+
+            async def note() -> None:
+                begun.update(await asyncio.to_thread(waiting, outbox))
+
+            await self._while_dead(program, note)
+            until_s = monotonic_s() + _ROT_S
+            while not (fresh := set(await asyncio.to_thread(waiting, outbox)) - begun):
+                if monotonic_s() > until_s:
+                    return ""
                 await asyncio.sleep(0.01)
-                continue
-            process = await self._running(program)
-            program.may_start.clear()
-            try:
-                self._plant.expect_end(name)
-                process.kill()
-                await process.wait()
-                found = await asyncio.to_thread(rot, outbox, random)
-            finally:
-                program.may_start.set()
-            await self._started_again(program, process)
-            if found:
-                return found
-        return ""
+            found = ""
+
+            async def turn() -> None:
+                nonlocal found
+                found = await asyncio.to_thread(rot, outbox, sorted(fresh), random)
+                await asyncio.to_thread(link.restore)
+
+            await self._while_dead(program, turn)
+            return found
+        finally:
+            await asyncio.to_thread(link.restore)
+
+    async def _while_dead(self, program: Program, do: Callable[[], Awaitable[None]]) -> None:
+        process = await self._running(program)
+        program.may_start.clear()
+        try:
+            self._plant.expect_end(program.name)
+            process.kill()
+            await process.wait()
+            await do()
+        finally:
+            program.may_start.set()
+        await self._started_again(program, process)
 
     async def twin(self, name: str) -> str:
         """A second agent with its name on an outbox of its own: one of the two must go, and say why.

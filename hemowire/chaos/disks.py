@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -75,9 +75,8 @@ def waiting(outbox: Path) -> list[str]:
         return []
 
 
-def rot(outbox: Path, random: Random) -> str:
-    """Turns one bit of such a file; "" where there is none."""
-    names = waiting(outbox)
+def rot(outbox: Path, names: Sequence[str], random: Random) -> str:
+    """Turns one bit of one of these files; "" where it cannot be done."""
     try:
         for name in random.sample(names, len(names)):
             with (outbox / "images" / name).open("r+b", buffering=0) as file:
