@@ -399,5 +399,7 @@ class Agent:
         if store_id == self._store_id:
             return
         before, self._store_id = self._store_id, store_id
-        asking = ask_other_store(store_id, before, self._disk, self._transfer)
+        asking = ask_other_store(
+            store_id, before, self._disk, self._transfer, lambda: self._store_id == store_id
+        )
         self._tasks.create_task(asking, name="ask store")

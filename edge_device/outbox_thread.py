@@ -112,6 +112,15 @@ class OutboxThread:
         """The agent stops: from here on a disk that refuses is no longer waited for."""
         self._hurried.set()
 
+    async def ends_within(self, seconds: float) -> bool:
+        """Waits so long; True, and at once, where the agent stops."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def shut(self) -> None:
         """Ends the writer thread after what it is doing; what was not asked for is not done."""
         self._is_shut = True

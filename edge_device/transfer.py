@@ -30,6 +30,8 @@ from wire_protocol.trace import Stage
 
 #: The upload is over, one way or another: the trace is complete on the device's side.
 _UPLOADED = (OutboxState.STORED, OutboxState.RECORDED)
+#: What `ask_about` tells the sender; it forgets what is known, and offers again what is not.
+_TOMBSTONES = (OutboxState.RECORDED, OutboxState.REJECTED)
 #: An offer of these is followed by bytes.
 _WITH_BYTES = (OutboxState.WAITING, OutboxState.SENDING)
 
@@ -100,6 +102,10 @@ class Transfer:
         if row.refusal is not None:
             item = io.OutboxItem(item.manifest, OutboxState.REJECTED, item.vanished)
         self.tell(io.Queued(item))
+
+    def is_in_doubt(self, image_id: str) -> bool:
+        """Whether a tombstone that was asked about waits for its answer, or for its record."""
+        return self.sender.state_of(image_id) in _TOMBSTONES
 
     def connected(self, limits: LinkLimits, round_trip_s: float) -> None:
         """Subscribed, which took so long, and announced."""

@@ -58,6 +58,8 @@ class FarSide:
         self.correlations: list[bytes | None] = []
         self.suspects: list[str] = []
         self.records_answer = True
+        #: Every image that a device asked about.
+        self.inquired: set[str] = set()
         #: None is a normal put; else what the Receiver is told instead.
         self.on_store: Callable[[io.Store], io.PutFailed | None] = lambda _store: None
         self._changed = asyncio.Event()
@@ -222,6 +224,7 @@ class FarSide:
                 self.correlations.append(message.correlation)
 
     def _answer(self, inquiry: Inquiry, device: str) -> None:
+        self.inquired.update(inquiry.image_ids)
         if not self.records_answer:
             return
         known = [self.recorded[i] for i in inquiry.image_ids if i in self.recorded]

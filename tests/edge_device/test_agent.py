@@ -285,6 +285,26 @@ async def test_another_records_store_is_asked_about_and_told_again(
         assert {row.state for row in snapshot.rows} == {OutboxState.RECORDED}
 
 
+@in_loop
+async def test_an_agent_that_dies_before_another_store_answered_asks_it_again(
+    broker: LocalBroker, tmp_path: Path, make_images: MakeImages, edge_settings: MakeSettings
+) -> None:
+    make_images(tmp_path / "in", 3)
+    settings = edge_settings(broker, tmp_path / "in", transfer={"inquiry_first_s": 0.2})
+    async with FarSide(broker).running() as far:
+        await run_to_the_end(settings)
+        check_all_recorded(settings, far, 3)
+        far.records_answer = False
+        async with agent(settings):
+            await far.until(lambda: far.statuses[-1].state is jm.Presence.ONLINE)
+            far.inquired.clear()
+            await far.become_another_store()
+            await far.until(lambda: far.inquired >= far.manifests.keys())
+        far.records_answer = True
+        async with agent(settings):
+            await far.until(lambda: len(far.recorded) == 3)
+
+
 @pytest.mark.parametrize("size", [1, 300_000, 3_000_000])
 @in_loop
 async def test_images_of_every_size_arrive_whole(
