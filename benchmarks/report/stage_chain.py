@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from benchmarks.load.result import PathResult
-from wire_protocol.trace import PREDECESSORS, Stage
+from wire_protocol.trace import PREDECESSORS, READING_STAGES, Stage
 
 Part = Literal["device", "link", "worker", "inference", "after"]
 PART_WORDS: Final[dict[Part, str]] = {
@@ -32,7 +32,7 @@ _PARTS: Final[dict[Stage, Part]] = {
         (Stage.ARCHIVED, Stage.DECODED, Stage.BATCHED, Stage.EXPLAINED, Stage.PUBLISHED), "worker"
     ),
     Stage.INFERRED: "inference",
-    **dict.fromkeys((Stage.RECORDED, Stage.SHOWN), "after"),
+    **dict.fromkeys((Stage.RECORDED, Stage.SHOWN, *READING_STAGES), "after"),
 }  # fmt: skip
 
 

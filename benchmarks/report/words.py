@@ -34,6 +34,8 @@ STAGE_WORDS: Final[dict[Stage, str]] = {
     Stage.PUBLISHED: "the answer is sent",
     Stage.RECORDED: "durable in the records store",
     Stage.SHOWN: "on the hematologist's screen",
+    Stage.OPENED: "its case was opened",
+    Stage.SIGNED: "a person has signed its case",
 }
 #: The spans by which hemowire and the baselines are compared.
 STORED: Final = "offered_to_stored"

@@ -166,8 +166,8 @@ def _repetition(draw: random.Random, number: int, slower: float) -> Repetition:
         for _ in range(5):
             took = {s: ms * slower * draw.lognormvariate(0, 0.2) for s, ms in STAGE_MS.items()}
             at: dict[Stage, float] = {Stage.SCHEDULED: 0.0}
-            for stage, before in PREDECESSORS.items():
-                at[stage] = at[next(b for b in before if b in at)] + took[stage]
+            for stage in STAGE_MS:
+                at[stage] = at[next(b for b in PREDECESSORS[stage] if b in at)] + took[stage]
             for stage, milliseconds in took.items():
                 stages[stage].add(milliseconds)
             captured = at[Stage.CAPTURED]

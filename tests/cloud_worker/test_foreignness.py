@@ -171,7 +171,8 @@ def test_a_bundle_gives_back_the_score_that_was_stored(
     seen = engine.infer(np.random.default_rng(3).standard_normal((60, 3, 64, 64), np.float32))
     table = np.percentile(score.distances(seen), np.arange(101))
     assert joint_bundle.card.ood is not None
-    assert table == pytest.approx(joint_bundle.card.ood.percentiles, rel=1e-3)
+    # What is stored is half precision: small distances move by up to a quarter of a percent.
+    assert table == pytest.approx(joint_bundle.card.ood.percentiles, rel=5e-3)
 
 
 def test_a_bundle_that_lacks_a_part_of_its_score_is_refused(

@@ -110,7 +110,7 @@ def test_a_network_without_an_exact_map_has_none_to_teach(name: str) -> None:
 
 
 def test_map_inside_belongs_to_classes(tmp_path: Path) -> None:
-    text = (RECIPES / "synthetic5.toml").read_text(encoding="utf-8")
+    text = (RECIPES / "synthetic5-resnet34.toml").read_text(encoding="utf-8")
     wrong = text.replace('learns = "cell_types"', 'learns = "cell_types"\nmap_inside = 1.0')
     (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
     with pytest.raises(RecipeError, match="map_inside belongs to stages that learn classes"):
