@@ -5,7 +5,7 @@
 Four workers and three microscopes, images without a pause; one worker after the other is stopped,
 killed, started and frozen under that load. The broker deals offers out in turn. An offer that no
 worker answered was dealt to one that could not: its cost is the time until the image is offered
-again. At the end every image must be recorded once.
+again. At the end every image must be recorded once. Longer than most files: the phases follow each other in one run.
 """
 
 from __future__ import annotations

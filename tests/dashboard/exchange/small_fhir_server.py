@@ -3,6 +3,7 @@ update and create, and fails on request; it knows nothing of hemowire.
 
 `faults` are used up one a POST: a status (500, "429:1"), "cut before" and "cut after" the commit,
 "hang after" it, "short" (an answer that lacks an entry), or an OperationOutcome's words.
+Longer than most: it is a whole server.
 """
 
 from __future__ import annotations
