@@ -97,8 +97,13 @@ class OpenVinoEngine:
             self._free.put(request)
 
     def warm_up(self) -> None:
-        """One inference per stream."""
-        self.infer(np.zeros((self._threads, *self._shape), np.float32))
+        """One inference per stream, one after the other.
+
+        The first arrays that OpenVINO's binding takes make it look for numpy under a lock of C++ that
+        knows nothing of Python's: two threads at once can wait for each other for ever.
+        """
+        for _ in range(self._threads):
+            self._run(np.zeros(self._shape, np.float32))
 
     def _nothing(self) -> Outputs:
         classes, channels = (int(self._compiled.output(n).shape[1]) for n in ("logits", "features"))
