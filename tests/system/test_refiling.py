@@ -15,7 +15,6 @@ import pytest
 
 from broker_config.local import RECORDS, LocalBroker, edge_username
 from dashboard.outcomes import read_outcomes, read_store_id
-from dashboard.records import run_records
 from dashboard.refiles import read_refiles
 from dashboard.settings import RecordsSettings
 from dashboard.store import RecordsStore
@@ -28,6 +27,7 @@ from service_runtime.boot import boot_id, new_id, wall_time
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, Subscription
 from service_runtime.session_roles import observer_session
+from tests.dashboard.records_house import running as records
 from wire_protocol.codec import decode
 from wire_protocol.json_messages import Presence, Reason, Status, parse_json
 from wire_protocol.messages import Refiled
@@ -154,17 +154,6 @@ async def device(folder: Path, broker: LocalBroker, again_s: float = 60.0) -> As
         await asyncio.gather(*tasks, return_exceptions=True)
         await found.disk.close()
         found.disk.shut()
-
-
-@asynccontextmanager
-async def records(settings: RecordsSettings) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    program = asyncio.create_task(run_records(settings, stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await program
 
 
 @pytest.fixture

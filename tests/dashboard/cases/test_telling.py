@@ -26,13 +26,13 @@ from broker_config.local import (
 from dashboard.accounts.roles import Actor, Role
 from dashboard.cases.tables import FeedRow
 from dashboard.engine import open_engine
-from dashboard.records import run_records
 from dashboard.review.desk import Desk
 from dashboard.review.findings import Fab
 from dashboard.review.machine import Opinion
 from dashboard.review.settings import ReviewSettings
 from dashboard.settings import RecordsSettings
 from tests.dashboard.clients import TOPICS, Client, asynchronous, client, say
+from tests.dashboard.records_house import running
 from tests.dashboard.reports_for_tests import content, diagnosis, digest, hex_id, rejection
 from tests.dashboard.review.desk_for_tests import CLASSES, KEY
 from wire_protocol.archive_layout import blob_key
@@ -57,18 +57,6 @@ def settings(own_broker: LocalBroker, url: str, tmp_path: Path) -> RecordsSettin
     return RecordsSettings(
         broker=own_broker.settings(RECORDS), database_url=url, archive_url=str(tmp_path / "archive")
     )
-
-
-@asynccontextmanager
-async def running(settings: RecordsSettings) -> AsyncIterator[None]:
-    """The records program, in this process."""
-    stop = asyncio.Event()
-    program = asyncio.create_task(run_records(settings, stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await program
 
 
 @asynccontextmanager
