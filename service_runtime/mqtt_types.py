@@ -165,7 +165,7 @@ class SessionOptions:
     inbox_qos0: int = 1000
     #: Payloads that wait for the program; above it the connection is ended and made anew.
     inbox_bytes: int = 320 * 1024 * 1024
-    #: TCP congestion control where the kernel has it ("bbr" on a device's lossy link).
+    #: TCP congestion control where the kernel has it: its name, or `congestion.BY_LOSS`.
     congestion: str | None = None
     connect_timeout_s: float = 10.0
     #: Seconds since 1970 that have passed for certain: TLS goes by it where the clock is behind.

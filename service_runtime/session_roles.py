@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service_runtime.congestion import BY_LOSS
 from service_runtime.mqtt_types import SessionOptions
 
 #: Records and watch may be away this long; the broker keeps their diagnoses meanwhile.
@@ -9,7 +10,7 @@ KEPT_SESSION_S = 24 * 3600
 
 
 def device_session(
-    site: str, device: str, *, congestion: str | None = "bbr", known_time_s: float = 0.0
+    site: str, device: str, *, congestion: str | None = BY_LOSS, known_time_s: float = 0.0
 ) -> SessionOptions:
     """A microscope: clean start, nothing kept, so that no stale claim arrives after a cut."""
     return SessionOptions(

@@ -19,7 +19,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.bad_links.cases import CUBIC, PROFILES, SIZES, WAYS, Case, Way
+from benchmarks.bad_links.cases import BESIDE, PROFILES, SIZES, WAYS, Case, Way
 from benchmarks.bad_links.measuring import Carried, Tally, measure
 from benchmarks.bad_links.table import (
     HEAD,
@@ -46,14 +46,16 @@ ride in its offer (over 24 KB) + one delay + with both ends shaped one chunk and
 second hop. With loss the rate counts what is left of it, for every lost packet travels again: the
 waits for that are not in the limit. The round trip is granted to every way, though only hemowire
 asks first. `sent / image`: payloads handed to TCP; `on the wire`: IP bytes up the device's link,
-headers, acknowledgements and TCP's own repeats included. `hemowire, cubic`: with the kernel's
-usual congestion control on the device's socket; all others have bbr there, the other ways too.
+headers, acknowledgements and TCP's own repeats included. `hemowire` begins with bbr on the
+device's socket and goes over to cubic while nothing is lost; the other ways have bbr there, but
+for the rows that say otherwise.
 
 The ways: `single` is one QoS 1 message; `segments` is EMQX's file transfer (64 KB segments, fin
 with the digest, all again after a failure); `http` posts to a service at the worker's, without a
 broker in between. All receivers compute the digest and store by the same code; `single` tells its
 sender nothing, and neither `single` nor `http` could be told to go on with another worker.
 """
+_KNOWN_WAYS = {way.label.replace(", ", "-"): way for way in [*WAYS, *BESIDE]}
 STRUCK_NOTES = """
 The link goes away for 30 s when a half, a quarter or three quarters of the image's time is over
 (images of some tens of milliseconds: just before), and comes back; whoever waits does not know.
@@ -72,7 +74,7 @@ def main() -> None:
     parser.add_argument("--profiles", default=",".join(PROFILES), help="letters: a,b,c,d,e")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="bytes, with commas")
     parser.add_argument("--repeats", type=int, help="connections of each way; else each link's own")
-    parser.add_argument("--ways", nargs="+", help="of hemowire, single, segments, http, cubic")
+    parser.add_argument("--ways", nargs="+", choices=_KNOWN_WAYS)
     parser.add_argument("--both-ends", action="store_true", help="the worker behind one too")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -175,10 +177,9 @@ async def _one_link(
 
 
 def _ways(letter: str, args: argparse.Namespace) -> list[Way]:
-    known = {way.label: way for way in WAYS} | {"cubic": CUBIC}
     if args.ways:
-        return [known[name] for name in args.ways]
-    return [*WAYS, CUBIC] if letter in OVER_LIMIT_LETTERS else list(WAYS)
+        return [_KNOWN_WAYS[name] for name in args.ways]
+    return [*WAYS, *BESIDE] if letter in OVER_LIMIT_LETTERS else list(WAYS)
 
 
 def _tell(tally: Tally, image: Carried) -> None:

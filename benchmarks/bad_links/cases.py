@@ -8,6 +8,7 @@ from typing import Final
 from benchmarks.baselines.baseline import Method
 from benchmarks.link_limit import CHUNK_BYTES
 from benchmarks.links import LinkProfile
+from service_runtime.congestion import BBR, BY_LOSS
 from wire_protocol.machine_settings import SenderSettings
 
 #: The letters of the table, the profiles of benchmarks/links/profiles.toml, and how many connections
@@ -36,22 +37,28 @@ class Way:
     """A way to carry images, and the congestion control of its sender's socket."""
 
     method: Method
-    congestion: str = "bbr"
+    congestion: str = BBR
 
     @property
     def label(self) -> str:
         """For the table."""
-        return str(self.method) if self.congestion == "bbr" else f"{self.method}, {self.congestion}"
+        usual = BY_LOSS if self.method is Method.HEMOWIRE else BBR
+        return str(self.method) if self.congestion == usual else f"{self.method}, {self.congestion}"
 
 
 WAYS: Final = (
-    Way(Method.HEMOWIRE),
+    Way(Method.HEMOWIRE, BY_LOSS),
     Way(Method.SINGLE),
     Way(Method.SEGMENTS),
     Way(Method.HTTP),
 )
 OURS: Final = WAYS[0]
-CUBIC: Final = Way(Method.HEMOWIRE, "cubic")
+#: What the choice of congestion control does, on the links that are slow.
+BESIDE: Final = (
+    Way(Method.HEMOWIRE, BBR),
+    Way(Method.HEMOWIRE, "cubic"),
+    Way(Method.SINGLE, "cubic"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.bad_links.cases import CUBIC, INLINE_BYTES, OURS, Case, Way
+from benchmarks.bad_links.cases import INLINE_BYTES, OURS, Case, Way
 from benchmarks.bad_links.measuring import Carried, Tally
 
 #: The goals: of the limit on links without outages, and against the best other way.
@@ -113,7 +113,7 @@ def verdicts(tallies: Sequence[Tally]) -> list[str]:
         others = {
             t.way: found
             for t in tallies
-            if t.case == case and t.way not in (OURS, CUBIC)
+            if t.case == case and t.way.method is not OURS.method
             if (found := summarise([i for i in t.images if not i.is_struck])) is not None
         }
         if others:

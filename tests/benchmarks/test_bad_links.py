@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bad_links.cases import CUBIC, OURS, PROFILES, SIZES, WAYS, Case, Way
+from benchmarks.bad_links.cases import BESIDE, OURS, PROFILES, SIZES, WAYS, Case, Way
 from benchmarks.bad_links.measuring import Carried, Tally, measure
 from benchmarks.bad_links.table import rows, struck_rows, verdicts
 from benchmarks.baselines.baseline import Method
@@ -64,7 +64,7 @@ def test_a_way_that_is_behind_is_said_to_be() -> None:
     case = Case("b", TEN, 850_000)
     limit_s = case.limit_s
     ours, other = tally(case, OURS, carried(1.2 * limit_s)), tally(case, SINGLE, carried(limit_s))
-    cubic = tally(case, CUBIC, carried(0.1))
+    cubic = tally(case, BESIDE[1], carried(0.1))
     text = "\n".join(verdicts([ours, other, cubic]))
     assert "1.20 of the limit, at most 1.10: missed" in text
     assert "best other way (single) / hemowire: 0.83, behind: missed" in text
