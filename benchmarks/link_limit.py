@@ -19,7 +19,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.baselines.baseline import Completion, Method, Site
@@ -28,6 +28,7 @@ from benchmarks.links import LinkProfile, LinkUnavailableError, find_profile, op
 from benchmarks.links.link import Implementation, LinkReport
 from benchmarks.links.profile import LOOPBACK, UnknownProfileError
 from broker_config.local import WORKER, LocalBroker, edge_username
+from service_runtime.congestion import BBR, BY_LOSS
 from wire_protocol.machine_settings import SenderSettings
 from wire_protocol.words import RESEARCH_USE_ONLY
 
@@ -73,7 +74,7 @@ class Found:
 
 @contextmanager
 def a_site(
-    case: Case, folder: Path, implementation: Implementation | None, congestion: str | None = "bbr"
+    case: Case, folder: Path, implementation: Implementation | None
 ) -> Iterator[tuple[Site, list[LinkReport]]]:
     """A broker and the case's links around it."""
     broker = LocalBroker(folder / "broker", devices=[DEVICE])
@@ -98,20 +99,31 @@ def a_site(
             worker_link=worker_link,
             folder=folder / "archive",
             device=DEVICE,
-            congestion=congestion,
         )
         yield site, [device_link.describe(), worker_link.describe()]
 
 
+def usual_congestion(method: Method) -> str:
+    """What a real device of hemowire's does, and for the other ways what they are best with on bad links."""
+    return BY_LOSS if method is Method.HEMOWIRE else BBR
+
+
 async def measure(
-    site: Site, methods: Sequence[Method], case: Case, repeats: int, images: int
+    site: Site,
+    methods: Sequence[Method],
+    case: Case,
+    repeats: int,
+    images: int,
+    *,
+    congestion: str | None = None,
 ) -> dict[Method, Found]:
     """Every way in turn, again and again, each time with new connections."""
     found = {method: Found([], [], []) for method in methods}
     patience_s = 20 * case.limit_s + 60
     for _ in range(repeats):
         for method in methods:
-            async with open_baseline(method, site) as running:
+            sender = congestion or usual_congestion(method)
+            async with open_baseline(method, replace(site, congestion=sender)) as running:
                 done = await running.send(
                     [os.urandom(case.size_bytes) for _ in range(images)], patience_s
                 )
@@ -194,7 +206,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3, help="on each connection")
     parser.add_argument("--ends", choices=["device", "both", "each"], default="each")
     parser.add_argument("--implementation", type=Implementation, choices=list(Implementation))
-    parser.add_argument("--congestion", default="bbr", help="TCP's, on the sender's socket")
+    parser.add_argument("--congestion", help="TCP's, on the sender's socket; else the usual")
     args = parser.parse_args()
     try:
         text = report(args)
@@ -213,18 +225,16 @@ def report(args: argparse.Namespace) -> str:
         for both in {"device": [False], "both": [True], "each": [False, True]}[args.ends]:
             with tempfile.TemporaryDirectory(prefix="hemowire-links-") as folder:
                 first = Case(find_profile(name), both, args.size[0])
-                with a_site(first, Path(folder), args.implementation, args.congestion) as (
-                    site,
-                    reports,
-                ):
+                with a_site(first, Path(folder), args.implementation) as (site, reports):
                     links += [
                         f"- {first.ends}, {end}: {link.text()}"
                         for end, link in zip(("device", "worker"), reports, strict=True)
                     ]
                     for size in args.size:
                         case = Case(first.profile, both, size)
+                        ways, repeats, images = args.methods, args.repeats, args.images
                         found = asyncio.run(
-                            measure(site, args.methods, case, args.repeats, args.images)
+                            measure(site, ways, case, repeats, images, congestion=args.congestion)
                         )
                         rows = table(case, found)
                         print("\n".join(rows), flush=True)
@@ -236,8 +246,9 @@ def report(args: argparse.Namespace) -> str:
             "",
             f"{RESEARCH_USE_ONLY} `python -m benchmarks.link_limit` on {platform.machine()}, "
             f"{os.cpu_count()} cores, Linux {platform.release()}; medians of {args.repeats} "
-            f"connections of {args.images} images for each way, in turn; {args.congestion} on the "
-            "sender's socket.",
+            f"connections of {args.images} images for each way, in turn; "
+            f"{args.congestion or 'bbr'} on the sender's socket"
+            f"{'.' if args.congestion else ', which hemowire leaves while nothing is lost.'}",
             "",
             *lines,
             "",

@@ -52,7 +52,7 @@ for the rows that say otherwise.
 
 The ways: `single` is one QoS 1 message; `segments` is EMQX's file transfer (64 KB segments, fin
 with the digest, all again after a failure); `http` posts to a service at the worker's, without a
-broker in between. All receivers compute the digest and store by the same code; `single` tells its
+broker in between. All receivers compute the digest once and store by the same code; `single` tells its
 sender nothing, and neither `single` nor `http` could be told to go on with another worker.
 """
 _KNOWN_WAYS = {way.label.replace(", ", "-"): way for way in [*WAYS, *BESIDE]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.baselines.baseline import Method
-from benchmarks.link_limit import CHUNK_BYTES
+from benchmarks.link_limit import CHUNK_BYTES, usual_congestion
 from benchmarks.links import LinkProfile
 from service_runtime.congestion import BBR, BY_LOSS
 from wire_protocol.machine_settings import SenderSettings
@@ -42,8 +42,8 @@ class Way:
     @property
     def label(self) -> str:
         """For the table."""
-        usual = BY_LOSS if self.method is Method.HEMOWIRE else BBR
-        return str(self.method) if self.congestion == usual else f"{self.method}, {self.congestion}"
+        is_usual = self.congestion == usual_congestion(self.method)
+        return str(self.method) if is_usual else f"{self.method}, {self.congestion}"
 
 
 WAYS: Final = (

@@ -112,7 +112,8 @@ class HemowireReceiving:
         def put() -> None:
             self._drive.tell(io.Put(store.key))
 
-        await self._keeper.keep(store.data, received_ns, on_stored=put)
+        digest = store.manifest.sha256
+        await self._keeper.keep(store.data, received_ns, put, checked_sha256=digest)
         self._drive.tell(io.Freed(store.key))
 
     def _published(self, token: int, code: int) -> None:

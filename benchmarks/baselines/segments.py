@@ -160,7 +160,7 @@ class SegmentsReceiving:
             self._answer(name, "the digest differs")
         else:
             await self._keeper.keep(
-                file.data, received_ns, on_stored=lambda: self._answer(name, _OK)
+                file.data, received_ns, lambda: self._answer(name, _OK), checked_sha256=sha256
             )
 
     def _answer(self, name: str, result: str) -> None:

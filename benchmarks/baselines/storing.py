@@ -56,10 +56,17 @@ class Keeper:
         data: bytes | bytearray,
         received_ns: int,
         on_stored: Callable[[], None] = lambda: None,
+        *,
+        checked_sha256: str = "",
     ) -> Kept:
-        """Ends when the image is stored and, where there is an engine, classified."""
+        """Ends when the image is stored and, where there is an engine, classified.
+
+        `checked_sha256`: of a way that has compared the bytes with their digest already.
+        """
         loop = asyncio.get_running_loop()
-        sha256, stored_ns = await loop.run_in_executor(self._writers, _store, self._folder, data)
+        sha256, stored_ns = await loop.run_in_executor(
+            self._writers, _store, self._folder, data, checked_sha256
+        )
         on_stored()
         classified_ns, answer = 0, ""
         if self._classifier is not None:
@@ -98,8 +105,8 @@ def store_durably(path: Path, data: bytes | bytearray) -> None:
         os.close(folder)
 
 
-def _store(folder: Path, data: bytes | bytearray) -> tuple[str, int]:
-    sha256 = hashlib.sha256(data).hexdigest()
+def _store(folder: Path, data: bytes | bytearray, checked_sha256: str) -> tuple[str, int]:
+    sha256 = checked_sha256 or hashlib.sha256(data).hexdigest()
     store_durably(folder / sha256, data)
     return sha256, monotonic_ns()
 
