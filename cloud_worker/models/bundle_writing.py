@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 LARGEST_EXPORT_ERROR = 1e-3
 """Relative L2 distance between OpenVINO's and torch's float32 outputs on random images."""
-BANK = ".bank"
-"""How the names of a score's kept vectors end: the largest part of it."""
+LARGE_ENDINGS = (".bank", ".basis")
+"""How the names of a score's largest parts end: kept vectors and directions."""
 
 
 def write_bundle(
@@ -46,9 +46,9 @@ def write_bundle(
 ) -> Bundle:
     """Write the three files and return the checked bundle; fills in the card's files and digest.
 
-    `ood_tensors` are those of card.ood, in float32 (banks of vectors in half precision with `half`, which
-    moves no distance by 0.1 %); `seen` holds the digests of each part's images, by
-    the names of training/seen.py. An existing bundle in `folder` is replaced.
+    `ood_tensors` are those of card.ood, in float32 (kept vectors and directions in half precision with
+    `half`, which moves distances by less than 0.01, and thresholds are near 2); `seen` holds the digests
+    of each part's images, by the names of training/seen.py. An existing bundle in `folder` is replaced.
     Raises ExportError where OpenVINO and torch disagree on the written bundle, and for a network
     that needs more than the original image and does not make it itself.
     """
@@ -66,7 +66,9 @@ def write_bundle(
         raise ValueError(f"card.ood and ood_tensors name different tensors: {sorted(named)}")
     weights = export.weights_of(network, half=half)
     extra = {
-        name: np.ascontiguousarray(a, np.float16 if half and name.endswith(BANK) else np.float32)
+        name: np.ascontiguousarray(
+            a, np.float16 if half and name.endswith(LARGE_ENDINGS) else np.float32
+        )
         for name, a in (ood_tensors or {}).items()
     }
     extra |= {n: np.ascontiguousarray(a, dtype=np.int64) for n, a in (seen or {}).items()}

@@ -1,4 +1,4 @@
-"""The bundle that comes with the project: small, synthetic by its card, and as good as it says."""
+"""The bundles that come with the project: synthetic by their cards, and as good as they say."""
 
 from __future__ import annotations
 
@@ -16,53 +16,62 @@ from training.recipe import load_recipe
 
 REAL_DATA = os.environ.get("HEMOWIRE_REAL_DATA")
 NAME = "synthetic5-densenet121"
+SYNTHETIC = sorted(folder.name for folder in PACKAGED.glob("synthetic5-*"))
 UNSEEN_SEED = 90210
-LARGEST_BYTES = 16_000_000
 
 pytestmark = pytest.mark.timeout(240)
 """Rendering and inference take 15 s on two free cores; other work may share them."""
 
 
-def test_it_is_small_and_calls_itself_synthetic() -> None:
-    bundle = load_bundle(NAME)
-    assert sum(file.stat().st_size for file in (PACKAGED / NAME).iterdir()) <= LARGEST_BYTES
-    assert bundle.card.training_data_label == "synthetic"
-    assert all("simulated" in kind.display for kind in bundle.card.classes)
-    assert any("Research use only" in limit for limit in bundle.card.limits_of_use)
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fields of unseen slides, and the same scenes without white cells."""
+    root = tmp_path_factory.mktemp("unseen")
+    for name, empty in (("fields", False), ("empty", True)):
+        write_data_set(
+            root / name,
+            list(DiagnosisClass),
+            slides=8,
+            fields=1,
+            seed=UNSEEN_SEED,
+            settings=FieldSettings(background_only=empty),
+        )
+    return root
 
 
-def test_its_card_names_the_recipe_and_the_seeds_that_made_it() -> None:
-    card, recipe = load_bundle(NAME).card, load_recipe("synthetic5")
-    assert card.recipe.name == recipe.name
-    assert card.recipe.command.startswith("hemowire train --recipe synthetic5 --data simulated")
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_a_card_names_the_recipe_and_the_seeds_that_made_it(name: str) -> None:
+    card = load_bundle(name).card
+    recipe = load_recipe(card.recipe.name)
+    assert card.architecture == recipe.architecture and card.task == recipe.task
+    start = f"hemowire train --recipe {recipe.name} --data simulated"
+    assert card.recipe.command.startswith(start)
     assert recipe.data.simulated is not None
     assert card.recipe.seeds["simulator"] == recipe.data.simulated.seed != UNSEEN_SEED
+    assert card.limits_of_use == recipe.limits_of_use
 
 
-def test_it_tells_the_classes_apart_on_slides_it_never_saw(tmp_path: Path) -> None:
-    write_data_set(tmp_path / "fields", list(DiagnosisClass), slides=8, fields=1, seed=UNSEEN_SEED)
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_it_tells_the_classes_apart_on_slides_it_never_saw(
+    name: str, unseen: Path, tmp_path: Path
+) -> None:
     report = tmp_path / "report.json"
-    words = ["--bundle", NAME, "--data", str(tmp_path / "fields"), "--engine", "openvino"]
+    words = ["--bundle", name, "--data", str(unseen / "fields"), "--engine", "openvino"]
     assert main(["evaluate", *words, "--json", str(report)]) == 0
     result = json.loads(report.read_text())
     figures = {metric["name"]: metric["value"] for metric in result["metrics"]}
-    # 40 images: three standard errors below the 0.80 that the whole evaluation must reach.
-    assert figures["balanced_accuracy"] >= 0.65
-    assert figures["mean_rgb_balanced_accuracy"] < figures["balanced_accuracy"] - 0.15
+    # 40 images: three standard errors below the 0.88 that the whole evaluation must reach.
+    assert figures["balanced_accuracy"] >= 0.73
+    assert figures["mean_rgb_balanced_accuracy"] < figures["balanced_accuracy"] - 0.25
     assert figures["cannot_say"] < 0.4
 
 
-def test_it_is_at_chance_where_the_white_cells_are_left_out(tmp_path: Path) -> None:
-    write_data_set(
-        tmp_path / "fields",
-        list(DiagnosisClass),
-        slides=8,
-        fields=1,
-        seed=UNSEEN_SEED,
-        settings=FieldSettings(background_only=True),
-    )
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_it_is_at_chance_where_the_white_cells_are_left_out(
+    name: str, unseen: Path, tmp_path: Path
+) -> None:
     report = tmp_path / "report.json"
-    words = ["--bundle", NAME, "--data", str(tmp_path / "fields"), "--engine", "openvino"]
+    words = ["--bundle", name, "--data", str(unseen / "empty"), "--engine", "openvino"]
     assert main(["evaluate", *words, "--json", str(report)]) == 0
     metrics = json.loads(report.read_text())["metrics"]
     (figure,) = (metric for metric in metrics if metric["name"] == "balanced_accuracy")
