@@ -14,7 +14,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloud_worker.models.card import ClassCard
-from cloud_worker.models.registry import UnknownArchitectureError, architecture
+from cloud_worker.models.registry import (
+    OutputStrideError,
+    UnknownArchitectureError,
+    architecture,
+    stride_of,
+)
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 DATA_SETS = Path(__file__).resolve().parent / "data_sets"
@@ -165,6 +170,8 @@ class TrainingRecipe(_Part):
     name: str
     task: str
     architecture: str
+    output_stride: int | None = None
+    """Of the network as it is calibrated and served, where that is not its own; it learns with its own."""
     initial_weights: str = "random"
     """`random`, `imagenet` (random where there is no network), or a file."""
     seed: int = Field(ge=0)
@@ -225,6 +232,10 @@ def check_network(recipe: TrainingRecipe) -> None:
     try:
         row = architecture(recipe.architecture)
     except UnknownArchitectureError as error:
+        raise RecipeError(str(error)) from error
+    try:
+        stride_of(row.name, recipe.output_stride)
+    except OutputStrideError as error:
         raise RecipeError(str(error)) from error
     if any(stage.map_inside for stage in recipe.stages):
         if row.map_layer is None:

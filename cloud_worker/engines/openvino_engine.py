@@ -23,7 +23,6 @@ from cloud_worker.engines.engine import (
     join_outputs,
 )
 from cloud_worker.models.bundle_folder import Bundle
-from cloud_worker.models.registry import architecture
 
 
 class OpenVinoEngine:
@@ -34,7 +33,7 @@ class OpenVinoEngine:
     ) -> None:
         shape = bundle.card.preprocessing
         self._shape = (3, shape.height_px, shape.width_px)
-        stride = architecture(bundle.card.architecture).stride
+        stride = bundle.stride
         self._map_shape = (-(-shape.height_px // stride), -(-shape.width_px // stride))
         self._threads = threads or _usable_cores()
         core = openvino.Core()

@@ -39,7 +39,8 @@ class CapturedGraph:
 
 def load_network(bundle: Bundle) -> nn.Module:
     """The bundle's network in eval mode on the CPU, float32, holding the stored weights exactly."""
-    network = build_served_network(bundle.card.architecture, len(bundle.card.classes)).eval()
+    card = bundle.card
+    network = build_served_network(card.architecture, len(card.classes), card.output_stride).eval()
     stored = {
         name: torch.from_numpy(array.astype(np.float32))
         for name, array in bundle.tensors().items()

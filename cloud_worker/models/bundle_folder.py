@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from cloud_worker.models.card import CARD_SCHEMA, CARD_VERSION, BundleCard, BundleFile
-from cloud_worker.models.registry import Architecture, architecture
+from cloud_worker.models.registry import (
+    Architecture,
+    OutputStrideError,
+    architecture,
+    stride_of,
+)
 
 CARD_FILE, WEIGHTS_FILE, GRAPH_FILE = "bundle.json", "weights.safetensors", "model.onnx"
 BESIDE_THE_NETWORK = ("ood.", "seen.")
@@ -56,6 +61,11 @@ class Bundle:
     def has_exact_map(self) -> bool:
         """Whether the network's last maps and one linear layer give the score itself."""
         return architecture(self.card.architecture).map_layer is not None
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per pixel of the network's maps."""
+        return stride_of(self.card.architecture, self.card.output_stride)
 
     @property
     def weights_file(self) -> Path:
@@ -99,7 +109,10 @@ def load_folder(folder: Path) -> Bundle:
             )
     if card.digest != card_digest(card):
         raise BundleRefusedError(folder, f"{CARD_FILE} was changed after it was written")
-    architecture(card.architecture)
+    try:
+        stride_of(card.architecture, card.output_stride)
+    except OutputStrideError as problem:
+        raise BundleRefusedError(folder, str(problem)) from problem
     return Bundle(card=card, folder=folder, digest=card.digest)
 
 

@@ -187,6 +187,8 @@ class BundleCard(CardPart):
     schema_name: Literal["hemowire.bundle"] = Field(default="hemowire.bundle", alias="schema")
     version: int = Field(default=CARD_VERSION, ge=1, le=CARD_VERSION)
     architecture: str
+    output_stride: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Input pixels per pixel of the maps where that is not the architecture's own; else left out."""
     task: str = Field(pattern=r"^[a-z0-9_]+$")
     """Short name of what is told apart, such as `synthetic5` or `ball4`."""
     classes: tuple[ClassCard, ...] = Field(min_length=2)

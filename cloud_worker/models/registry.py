@@ -35,6 +35,17 @@ class UnknownArchitectureError(LookupError):
         super().__init__(f"no architecture {name!r}; there are: {', '.join(ARCHITECTURES)}")
 
 
+class OutputStrideError(ValueError):
+    """The network cannot have maps of that stride."""
+
+    def __init__(self, row: Architecture, output_stride: int | None) -> None:
+        known = [row.stride] if row.finer_stride is None else [row.stride, row.finer_stride]
+        super().__init__(
+            f"{row.title} cannot have an output stride of {output_stride} px, only "
+            f"{' or '.join(map(str, known))}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """What one paper does with a network, and its size then."""
@@ -73,6 +84,8 @@ class Architecture:
     """torchvision network -> prefix of its tensors here: where ImageNet weights go."""
     assumed: str = ""
     """What the paper leaves open and we chose."""
+    finer_stride: int | None = None
+    """The stride that it can be served with in place of its own, with the same weights."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -89,6 +102,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         head="classifier",
         map_layer="classifier",
         backbones=(("densenet121", ""),),
+        finer_stride=16,
         assumed="Karar et al. print 28x28, which its pooling cannot take: 224x224",
     ),
     "resnet34": Architecture(
@@ -259,11 +273,29 @@ def build_network(name: str, classes: int) -> nn.Module:
     return BUILDERS[name](classes)
 
 
-def build_served_network(name: str, classes: int) -> nn.Module:
+def stride_of(name: str, output_stride: int | None) -> int:
+    """Input pixels per pixel of the maps; OutputStrideError where the network cannot have that."""
+    row = architecture(name)
+    if output_stride not in (None, row.stride, row.finer_stride):
+        raise OutputStrideError(row, output_stride)
+    return output_stride or row.stride
+
+
+def set_output_stride(network: nn.Module, name: str, output_stride: int | None) -> None:
+    """Gives a network as `build_network` makes it this stride; None leaves its own."""
+    if stride_of(name, output_stride) != architecture(name).stride:
+        from cloud_worker.models.networks import DenseNetWithMaps
+
+        assert isinstance(network, DenseNetWithMaps), "the only row with a finer stride"
+        network.halve_output_stride()
+
+
+def build_served_network(name: str, classes: int, output_stride: int | None = None) -> nn.Module:
     """The same as a bundle holds it: one batch N,3,H,W of originals is all that its forward takes."""
     from cloud_worker.models.fusion import Fusion
 
     row, network = architecture(name), build_network(name, classes)
+    set_output_stride(network, name, output_stride)
     if isinstance(network, Fusion) and "segmented" in row.inputs:
         network.segment_inside(both="original" not in row.inputs)
     return network
