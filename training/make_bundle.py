@@ -26,7 +26,7 @@ from cloud_worker.models.card import (
     TrainingData,
 )
 from cloud_worker.models.export import rounded_copy, weights_of
-from cloud_worker.models.registry import architecture, set_output_stride
+from cloud_worker.models.registry import architecture
 from training.batches import Lesson, pictures
 from training.calibrate import fit_temperature, fit_thresholds
 from training.card_facts import (
@@ -156,7 +156,6 @@ def make_bundle(
     write_history(folder, recipe, trained.history, trained.compute, initial.said)
     # What is measured is what is stored: half-precision weights.
     network = rounded_copy(trained.network, weights_of(trained.network, half=True))
-    set_output_stride(network, recipe.architecture, recipe.output_stride)
     say("reading the calibration and test images")
     calibration = reader.read(parts.calibration)
     test = reader.read(parts.test)

@@ -4,6 +4,11 @@ A class's map is the network's own arithmetic (its mean plus the bias is the log
 positive is where the score was gained. A field's class can only be told by its white cells: evidence
 from elsewhere is learned by chance. The share is the very one that `benchmarks.simulator_acceptance`
 measures; the network is told nothing of it when it serves.
+
+What all classes share changes no probability, and a network may hide behind it: one had learned maps
+that are negative everywhere, with no mass that could lie outside. So the classes' mean is taken off, here
+from the weights that the term reads and in `centre` from those that are served: a map shows what speaks
+for its class more than for the others.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ def share_outside(maps: Tensor, weight: Tensor, labels: Tensor, white_cells: Ten
 
     maps N,C,h,w; weight K,C of the layer behind the pooling; labels N; white_cells N,1,H,W of 0 and 1.
     """
-    own = torch.einsum("nchw,nc->nhw", maps.float(), weight.float()[labels])
+    centred = weight.float() - weight.float().mean(0)
+    own = torch.einsum("nchw,nc->nhw", maps.float(), centred[labels])
     mass = torch.relu(own)[:, None]
     # Spread over the field as a map is shown: a place of the map is as wide as a cell.
     spread = nn.functional.interpolate(mass, size=white_cells.shape[2:], mode="bilinear")
@@ -27,3 +33,10 @@ def share_outside(maps: Tensor, weight: Tensor, labels: Tensor, white_cells: Ten
     outside = (spread * (1 - white_cells)).sum(dim=(1, 2, 3)) / (total + _LEAST_MASS)
     shown = (white_cells.sum(dim=(1, 2, 3)) > 0).float()
     return (outside * shown).sum() / shown.sum().clamp(min=1)
+
+
+def centre(layer: nn.Linear) -> None:
+    """Takes the classes' mean off weight K,C and bias K: no probability changes."""
+    with torch.no_grad():
+        layer.weight.sub_(layer.weight.mean(0))
+        layer.bias.sub_(layer.bias.mean())

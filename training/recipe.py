@@ -171,7 +171,7 @@ class TrainingRecipe(_Part):
     task: str
     architecture: str
     output_stride: int | None = None
-    """Of the network as it is calibrated and served, where that is not its own; it learns with its own."""
+    """Of the network's maps where that is not its own."""
     initial_weights: str = "random"
     """`random`, `imagenet` (random where there is no network), or a file."""
     seed: int = Field(ge=0)
@@ -233,10 +233,6 @@ def check_network(recipe: TrainingRecipe) -> None:
         row = architecture(recipe.architecture)
     except UnknownArchitectureError as error:
         raise RecipeError(str(error)) from error
-    try:
-        stride_of(row.name, recipe.output_stride)
-    except OutputStrideError as error:
-        raise RecipeError(str(error)) from error
     if any(stage.map_inside for stage in recipe.stages):
         if row.map_layer is None:
             raise RecipeError(
@@ -244,6 +240,10 @@ def check_network(recipe: TrainingRecipe) -> None:
             )
         if "segmented" in row.inputs:
             raise RecipeError(f"{row.name} sees a segmented picture: map_inside is not for it")
+    try:
+        stride_of(row.name, recipe.output_stride)
+    except OutputStrideError as error:
+        raise RecipeError(str(error)) from error
     sizes = [("input", recipe.input.height_px, recipe.input.width_px)]
     sizes += [(f"stage {stage.name}", stage.height_px, stage.width_px) for stage in recipe.stages]
     for what, height_px, width_px in sizes:

@@ -16,12 +16,13 @@ from torch import nn
 
 from cloud_worker.models.card import Preprocessing
 from cloud_worker.models.fusion import Fusion
-from cloud_worker.models.registry import architecture, build_network
+from cloud_worker.models.registry import architecture, build_network, set_output_stride
 from cloud_worker.preprocess import normalise
 from training.batches import Lesson
 from training.checkpoints import ResumeError, load_checkpoint, save_checkpoint
 from training.compute import choose_compute
 from training.history import StageHistory, read_history
+from training.map_term import centre
 from training.recipe import Stage, TrainingRecipe
 from training.stage_run import Progress, StageRun, ran_out
 from training.unfolding import is_folded, unfold_batch_norm
@@ -63,6 +64,7 @@ def run_stages(
     saved = load_checkpoint(checkpoint, recipe, images) if resume else None
     trunk: Tensors = saved["trunk"] if saved else dict(initial or {})
     history = read_history(saved["history"]) if saved and "history" in saved else []
+    row = architecture(recipe.architecture)
     network: nn.Module | None = None
     for number, stage in enumerate(recipe.stages):
         if saved is not None and number < saved["stage"]:
@@ -75,7 +77,8 @@ def run_stages(
         torch.manual_seed(recipe.seed + 1000 * number)
         lesson = lesson_of(stage)
         network = build_network(recipe.architecture, lesson.classes)
-        head = architecture(recipe.architecture).head
+        set_output_stride(network, recipe.architecture, recipe.output_stride)
+        head = row.head
         network.load_state_dict(
             {**network.state_dict(), **_without_head(trunk, head, network)}, strict=True
         )
@@ -106,7 +109,12 @@ def run_stages(
         trunk = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
     if network is None:
         raise ResumeError(f"{checkpoint}: its stage is not in the recipe")
-    return Trained(network.cpu().eval(), tuple(history), compute.said)
+    network = network.cpu().eval()
+    if row.map_layer is not None:
+        head_layer = network.get_submodule(row.map_layer)
+        assert isinstance(head_layer, nn.Linear), row.map_layer
+        centre(head_layer)
+    return Trained(network, tuple(history), compute.said)
 
 
 def _is_over(saved: dict[str, Any], stage: Stage, number: int, history: list[StageHistory]) -> bool:

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         recipe = load_recipe(args.recipe, args.on)
         if args.arch:
-            recipe = recipe.model_copy(update={"architecture": architecture(args.arch).name})
+            changed = {"architecture": architecture(args.arch).name, "output_stride": None}
+            recipe = recipe.model_copy(update=changed)
         if args.weights:
             recipe = recipe.model_copy(update={"initial_weights": args.weights})
         if args.segmentation:

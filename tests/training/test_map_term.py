@@ -14,7 +14,7 @@ from edge_device.simulator.slide import draw_slide
 from training.data import DataError, Sample
 from training.images import load_images
 from training.make_bundle import _first_preprocessing
-from training.map_term import share_outside
+from training.map_term import centre, share_outside
 from training.reading import LabelRules, read_samples
 from training.recipe import RECIPES, RecipeError, check_network, load_recipe
 from training.true_cells import TrueCells
@@ -49,6 +49,23 @@ def test_evidence_outside_costs_its_share() -> None:
         assert float(found) == pytest.approx(wanted, abs=0.01)
     all_three = share_outside(maps, WEIGHT, torch.tensor([0, 0, 0]), left_half(3))
     assert float(all_three) == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_all_classes_share_hides_nothing_and_changes_no_probability() -> None:
+    """Maps that are negative everywhere have no mass outside, but for what they say of the classes."""
+    maps = torch.rand(1, 2, 4, 4)
+    maps[0, 0, :, 3] += 3.0
+    hidden = WEIGHT - 100.0
+    found = share_outside(maps, hidden, torch.tensor([0]), left_half())
+    assert found == pytest.approx(
+        float(share_outside(maps, WEIGHT, torch.tensor([0]), left_half()))
+    )
+    assert float(found) > 0.3
+    layer = torch.nn.Linear(2, 2)
+    before = torch.softmax(layer(maps.mean(dim=(2, 3))), 1)
+    centre(layer)
+    assert layer.weight.sum(0).abs().max() < 1e-6
+    assert torch.allclose(torch.softmax(layer(maps.mean(dim=(2, 3))), 1), before, atol=1e-6)
 
 
 def test_only_the_true_class_and_positive_evidence_and_fields_with_cells_count() -> None:

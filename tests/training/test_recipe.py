@@ -103,9 +103,9 @@ def test_a_wrong_recipe_lists_all_its_problems(tmp_path: Path) -> None:
 
 
 def test_more_epochs_go_to_the_last_stage() -> None:
-    recipe = load_recipe("synthetic5").with_epochs(7)
+    recipe = load_recipe("synthetic5-resnet34").with_epochs(7)
     assert [stage.epochs for stage in recipe.stages][-1] == 7
-    assert recipe.stages[0] == load_recipe("synthetic5").stages[0]
+    assert recipe.stages[0] == load_recipe("synthetic5-resnet34").stages[0]
 
 
 @pytest.mark.parametrize(
