@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -128,7 +129,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", default="*", help="names of runs, with * and ?, in this order: A,B"
     )
-    parser.add_argument("--until", help="begin no run after this time of day, HH:MM")
+    parser.add_argument(
+        "--until", type=next_time, metavar="HH:MM", help="begin no run after this time of day"
+    )
     parser.add_argument("--list", action="store_true", help="print the runs and their commands")
     args = parser.parse_args(words)
     files = dict(words.split("=", 1) for words in args.weights)
@@ -172,7 +175,7 @@ def run_all(
     told: Callable[[], None],
     *,
     small: bool,
-    until: str | None = None,
+    until: datetime | None = None,
 ) -> dict[str, str]:
     """Train each that has no record yet; what failed, and why. `told` is called after each."""
     failed: dict[str, str] = {}
@@ -180,7 +183,7 @@ def run_all(
         out = work / run.name
         if (training_folder(out) / RUN_FILE).is_file():
             continue
-        if until is not None and time.strftime("%H:%M") >= until:
+        if until is not None and datetime.now() >= until:
             break
         data = SIMULATED if run.on.startswith(SIMULATED) else str(ball4 or "")
         if not data:
@@ -199,6 +202,13 @@ def run_all(
         (training_folder(out) / CHECKPOINT_FILE).unlink(missing_ok=True)  # gigabytes for VGG16
         told()
     return failed
+
+
+def next_time(clock: str, now: datetime | None = None) -> datetime:
+    """When the clock next shows HH:MM, tomorrow where that is past; ValueError for another form."""
+    now = now or datetime.now()
+    at = datetime.combine(now.date(), datetime.strptime(clock, "%H:%M").time())
+    return at if at > now else at + timedelta(days=1)
 
 
 def ball4_manifest(root: Path | None, work: Path) -> Path | None:

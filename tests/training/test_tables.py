@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from training.evaluation.answers import Answered, whole_figures
 from training.fifths import main as fifths
 from training.fifths import table, together
 from training.table_pages import NEVER_SEEN
-from training.tables import experiments, main
+from training.tables import experiments, main, next_time
 
 pytestmark = pytest.mark.timeout(180)
 """A training of 28 px takes 10 s on two free cores; other work may share them."""
@@ -122,3 +123,11 @@ def test_a_fifth_is_trained_once_and_told(
     before = [(one / "history.json").stat().st_mtime_ns for one in records]
     assert fifths(words) == 0
     assert [(one / "history.json").stat().st_mtime_ns for one in records] == before
+
+
+def test_an_end_after_midnight_is_tomorrow_s() -> None:
+    evening = datetime(2026, 11, 21, 23, 56)
+    assert next_time("01:20", evening) == datetime(2026, 11, 22, 1, 20)
+    assert next_time("23:57", evening) == datetime(2026, 11, 21, 23, 57)
+    with pytest.raises(SystemExit):
+        main(["--reduced", "--until", "soon"])
