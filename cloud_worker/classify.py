@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from cloud_worker.cells import SeenField
 from cloud_worker.decode import DEFAULT_LIMITS, DecodeLimits, decode
-from cloud_worker.engines.engine import Engine, Outputs, join_outputs
+from cloud_worker.engines.engine import Engine, Outputs
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.opening import prepare_counted
 from cloud_worker.preprocess import Prepared
 from cloud_worker.refusal import Refusal
+from cloud_worker.tile_readings import join_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Classifier:
 
     def finish(self, prepared: Prepared, outputs: Outputs) -> Finding:
         """The finding on a field from the outputs of all its tiles, in the plan's order."""
-        return self._conclusion.finish(prepared, outputs)
+        return self._conclusion.finish(prepared, self._conclusion.read(outputs))
 
     def refuse(self, refusal: Refusal) -> Finding:
         """The finding on an image that no network sees."""
@@ -78,7 +79,7 @@ class Classifier:
             return self._conclusion.refuse(prepared, seen)
         step = self.engine.batch_size * self.engine.streams
         parts = [
-            self.engine.infer(prepared.tiles(start, start + step))
+            self._conclusion.read(self.engine.infer(prepared.tiles(start, start + step)))
             for start in range(0, prepared.count, step)
         ]
-        return self._conclusion.finish(prepared, join_outputs(parts), seen)
+        return self._conclusion.finish(prepared, join_readings(parts), seen)

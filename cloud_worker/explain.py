@@ -16,7 +16,7 @@ from cloud_worker.tiling import TilePlan
 def class_maps(maps: NDArray[np.floating], weight: NDArray[np.floating]) -> NDArray[np.float32]:
     """Last feature maps N,C,h,w and linear weight K,C -> one map per class, N,K,h,w."""
     count, channels, height, width = maps.shape
-    flat = maps.reshape(count, channels, height * width).astype(np.float32)
+    flat = maps.reshape(count, channels, height * width).astype(np.float32, copy=False)
     out: NDArray[np.float32] = np.matmul(weight.astype(np.float32), flat)
     return out.reshape(count, len(weight), height, width)
 

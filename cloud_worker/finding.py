@@ -21,6 +21,7 @@ from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.models.card import Meaning
 from cloud_worker.preprocess import Prepared, prepare
 from cloud_worker.refusal import Refusal
+from cloud_worker.tile_readings import TileReadings
 from cloud_worker.tiling import pool
 
 
@@ -60,15 +61,24 @@ class Conclusion:
         boxes = None if seen is None else largest_nucleus_first(seen)
         return Finding(decision, seen=seen, white_cell_boxes=boxes)
 
+    def read(self, outputs: Outputs) -> TileReadings:
+        """What a finding needs of some tiles' outputs; from any thread."""
+        weight, score = self._head_weight, self._ood
+        return TileReadings(
+            outputs.logits,
+            None if weight is None else class_maps(outputs.maps, weight),
+            None if score is None else score.distances(outputs),
+        )
+
     def finish(
-        self, prepared: Prepared, outputs: Outputs, seen: SeenField | None = None
+        self, prepared: Prepared, tiles: TileReadings, seen: SeenField | None = None
     ) -> Finding:
-        """The finding on a field from the outputs of ALL its tiles, in the plan's order."""
-        if len(outputs.logits) != prepared.count:
-            raise ValueError(f"{len(outputs.logits)} outputs for {prepared.count} tiles")
+        """The finding on a field from what was read of ALL its tiles, in the plan's order."""
+        if len(tiles.logits) != prepared.count:
+            raise ValueError(f"{len(tiles.logits)} outputs for {prepared.count} tiles")
         card = self.bundle.card
-        logits = pool(outputs.logits, prepared.weights)
-        distance, percentile, threshold = self._foreignness(prepared, outputs)
+        logits = pool(tiles.logits, prepared.weights)
+        distance, percentile, threshold = self._foreignness(prepared, tiles)
         evidence = Evidence(
             probabilities=calibrated(logits, card.calibration.temperature),
             ood_distance=distance,
@@ -77,8 +87,8 @@ class Conclusion:
             white_cells=None if seen is None else seen.white_cells,
         )
         class_map = None
-        if self._head_weight is not None:
-            class_map = field_map(class_maps(outputs.maps, self._head_weight), prepared.plan)
+        if tiles.class_maps is not None:
+            class_map = field_map(tiles.class_maps, prepared.plan)
         return Finding(
             decision=decide(evidence, card.classes, card.thresholds),
             tiles=prepared.count,
@@ -104,13 +114,12 @@ class Conclusion:
         )
 
     def _foreignness(
-        self, prepared: Prepared, outputs: Outputs
+        self, prepared: Prepared, tiles: TileReadings
     ) -> tuple[float, float, float] | tuple[None, None, None]:
         ood = self.bundle.card.ood
-        if self._ood is None or ood is None:
+        if tiles.distances is None or ood is None:
             return None, None, None
-        distances = self._ood.distances(outputs)
-        distance = float(pool(distances, prepared.weights))
+        distance = float(pool(tiles.distances, prepared.weights))
         return distance, percentile_of(distance, ood.percentiles), ood.threshold
 
 

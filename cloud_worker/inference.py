@@ -8,7 +8,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,8 +16,9 @@ from itertools import groupby
 import numpy as np
 
 from cloud_worker.batching import Batcher, BatchLimits
-from cloud_worker.engines.engine import Batch, Engine, Outputs, join_outputs
+from cloud_worker.engines.engine import Batch, Engine, Outputs
 from cloud_worker.preprocess import Prepared
+from cloud_worker.tile_readings import TileReadings, join_readings
 from service_runtime.boot import monotonic_ns
 from service_runtime.log import get_log
 
@@ -37,7 +38,7 @@ class EngineBrokenError(Exception):
 class Inferred:
     """All tiles of one image, in the plan's order, and when they were batched and answered."""
 
-    outputs: Outputs
+    tiles: TileReadings
     batched_ns: int
     inferred_ns: int
 
@@ -47,7 +48,7 @@ class _Job:
     prepared: Prepared
     answer: asyncio.Future[Inferred]
     #: By the number of the first tile: streams may end out of turn.
-    parts: dict[int, Outputs] = field(default_factory=dict)
+    parts: dict[int, TileReadings] = field(default_factory=dict)
     answered: int = 0
     batched_ns: int = 0
     failed: bool = False
@@ -60,10 +61,16 @@ class _Tile:
 
 
 class Inference:
-    """The event loop's side: `infer` from any task, while `running` holds the threads."""
+    """The event loop's side: `infer` from any task, while `running` holds the threads.
 
-    def __init__(self, engine: Engine, limits: BatchLimits) -> None:
+    `read` keeps what is needed of a batch's outputs, on the thread that ran it.
+    """
+
+    def __init__(
+        self, engine: Engine, limits: BatchLimits, read: Callable[[Outputs], TileReadings]
+    ) -> None:
         self._engine = engine
+        self._read = read
         self._batcher: Batcher[_Tile] = Batcher(limits)
         self._changed = threading.Condition()
         self._stopping = False
@@ -94,7 +101,7 @@ class Inference:
     async def infer(
         self, prepared: Prepared, *, is_urgent: bool, is_preview: bool = False
     ) -> Inferred:
-        """The engine's outputs for all tiles; raises ImageFailedError or EngineBrokenError.
+        """What was read of all tiles; raises ImageFailedError or EngineBrokenError.
 
         Waits while the queue of tiles is full. A cancelled image's tiles are skipped.
         """
@@ -176,13 +183,18 @@ class Inference:
             problem = ImageFailedError(f"{self._engine.name} answers with no finite numbers")
             self._fail(job, problem, problem)
             return
+        try:
+            readings = self._read(outputs)
+        except Exception as error:  # whatever numpy makes of this one image's numbers
+            self._fail(job, ImageFailedError(f"its answer cannot be read ({error!r})"), error)
+            return
         with self._changed:
-            job.parts[start] = outputs
-            job.answered += len(outputs.logits)
+            job.parts[start] = readings
+            job.answered += len(readings.logits)
             if job.answered < job.prepared.count:
                 return
         parts = [job.parts[first] for first in sorted(job.parts)]
-        inferred = Inferred(join_outputs(parts), job.batched_ns, monotonic_ns())
+        inferred = Inferred(join_readings(parts), job.batched_ns, monotonic_ns())
         self._tell(_settle, job.answer, inferred)
 
     def _fail(self, job: _Job, problem: Exception, cause: BaseException) -> None:
@@ -222,7 +234,7 @@ def _slice(outputs: Outputs, start: int, stop: int) -> Outputs:
     if stop - start == len(outputs.logits):
         return outputs
     return Outputs(
-        outputs.logits[start:stop].copy(),
-        outputs.features[start:stop].copy(),
-        outputs.maps[start:stop].copy(),
+        outputs.logits[start:stop].copy(),  # it outlives the batch
+        outputs.features[start:stop],
+        outputs.maps[start:stop],
     )

@@ -163,7 +163,7 @@ class Previews:
             self._counts["previews_left"] += 1
             self._log.warning("preview_failed", image_id=manifest.image_id, problem=str(error))
             return
-        finish = partial(self._conclusion.finish, opened.prepared, inferred.outputs, opened.seen)
+        finish = partial(self._conclusion.finish, opened.prepared, inferred.tiles, opened.seen)
         finding = await loop.run_in_executor(self._threads, finish)
         latency_ms = None
         if manifest.boot_id == boot_id():  # else the two clocks cannot be compared here

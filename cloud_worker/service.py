@@ -17,6 +17,7 @@ import cv2
 from cloud_worker.archive import Archive, ArchiveAwayError
 from cloud_worker.batching import BatchLimits
 from cloud_worker.engines.engine import Engine, measure_images_per_s, open_engine
+from cloud_worker.finding import Conclusion
 from cloud_worker.health import HealthReport
 from cloud_worker.inference import Inference
 from cloud_worker.intake import Intake
@@ -69,13 +70,14 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     )
     clock = ClockEnd(name, session, topics)
     stamps = Stamps(name, clock.leg)
-    inference = Inference(engine, _batch_limits(settings.batch, engine))
+    conclusion = Conclusion(bundle)
+    inference = Inference(engine, _batch_limits(settings.batch, engine), conclusion.read)
     with inference.running():
         async with asyncio.TaskGroup() as tasks:
             worker = Worker(
                 name,
                 archive=archive,
-                bundle=bundle,
+                conclusion=conclusion,
                 engine_name=engine.name,
                 inference=inference,
                 stamps=stamps,

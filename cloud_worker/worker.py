@@ -27,7 +27,6 @@ from cloud_worker.diagnosis_message import Origin, diagnosis_message, picture_of
 from cloud_worker.finding import Conclusion, Finding
 from cloud_worker.inference import ImageFailedError, Inference
 from cloud_worker.intake import Intake
-from cloud_worker.models.bundle_folder import Bundle
 from cloud_worker.offers import Offers
 from cloud_worker.opening import Opened, OpenRequest, begin_image, judge_count
 from cloud_worker.previews import Previews
@@ -53,7 +52,7 @@ class Worker:
         name: str,
         *,
         archive: Archive,
-        bundle: Bundle,
+        conclusion: Conclusion,
         engine_name: str,
         inference: Inference,
         stamps: Stamps,
@@ -65,8 +64,8 @@ class Worker:
         self.intake: Intake
         self.offers: Offers
         self.publisher: Publisher
-        self._bundle = bundle
-        self._conclusion = Conclusion(bundle)
+        self._bundle = conclusion.bundle
+        self._conclusion = conclusion
         self._engine_name = engine_name
         self._inference = inference
         self._stamps = stamps
@@ -85,7 +84,7 @@ class Worker:
         self._one_suspect = asyncio.Lock()
         self.previews = Previews(
             name,
-            bundle=bundle,
+            bundle=conclusion.bundle,
             conclusion=self._conclusion,
             engine_name=engine_name,
             inference=inference,
@@ -217,7 +216,7 @@ class Worker:
             inferring.cancel()  # where the count has refused the field: nobody waits for it
         self._stamps.mark(image_id, Stage.BATCHED, inferred.batched_ns)
         self._stamps.mark(image_id, Stage.INFERRED, inferred.inferred_ns)
-        finish = partial(self._conclusion.finish, prepared, inferred.outputs, seen)
+        finish = partial(self._conclusion.finish, prepared, inferred.tiles, seen)
         finding = await self._in_thread(self._decode_threads, finish)
         self._stamps.mark(image_id, Stage.EXPLAINED)
         return finding

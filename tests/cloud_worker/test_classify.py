@@ -101,7 +101,8 @@ def test_tiles_of_several_images_in_shared_batches_give_equal_findings(
         assert isinstance(one, Prepared)
         mine = back[start : start + one.count]
         outputs = Outputs(mixed.logits[mine], mixed.features[mine], mixed.maps[mine])
-        assert equal(Conclusion(open_minded.bundle).finish(one, outputs), expected)
+        conclusion = Conclusion(open_minded.bundle)
+        assert equal(conclusion.finish(one, conclusion.read(outputs)), expected)
         start += one.count
 
 

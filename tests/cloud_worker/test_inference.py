@@ -14,6 +14,7 @@ from cloud_worker.engines.engine import Batch, Engine, Outputs, open_engine
 from cloud_worker.inference import EngineBrokenError, ImageFailedError, Inference
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.preprocess import Prepared, prepare
+from cloud_worker.tile_readings import TileReadings
 from tests.cloud_worker.images import a_field
 
 LIMITS = BatchLimits(batch_size=8, max_wait_s=0.02, capacity=64)
@@ -81,11 +82,19 @@ def _bad_image(bundle: Bundle) -> Prepared:
     return prepared
 
 
+def first_maps(outputs: Outputs) -> TileReadings:
+    """Some of the outputs, as a bundle's conclusion keeps its class maps of them."""
+    return TileReadings(outputs.logits, outputs.maps[:, :5].copy(), None)
+
+
 def _run(
-    engine: Engine, work: Callable[[Inference], Awaitable[None]], limits: BatchLimits = LIMITS
+    engine: Engine,
+    work: Callable[[Inference], Awaitable[None]],
+    limits: BatchLimits = LIMITS,
+    read: Callable[[Outputs], TileReadings] = first_maps,
 ) -> None:
     async def main() -> None:
-        inference = Inference(engine, limits)
+        inference = Inference(engine, limits, read)
         with inference.running():
             await work(inference)
 
@@ -102,8 +111,8 @@ def test_each_image_gets_the_outputs_of_its_own_tiles(
         answers = await asyncio.gather(*(inference.infer(i, is_urgent=False) for i in images))
         for image, answer in zip(images, answers, strict=True):
             alone = engine.infer(image.tiles())
-            np.testing.assert_array_equal(answer.outputs.logits, alone.logits)
-            np.testing.assert_array_equal(answer.outputs.maps, alone.maps)
+            np.testing.assert_array_equal(answer.tiles.logits, alone.logits)
+            np.testing.assert_array_equal(answer.tiles.class_maps, alone.maps[:, :5])
             assert 0 < answer.batched_ns <= answer.inferred_ns
         total = sum(image.count for image in images)
         assert inference.batches <= total / LIMITS.batch_size + 1
@@ -135,10 +144,32 @@ def test_one_bad_image_fails_alone(
         assert isinstance(answers[2], ImageFailedError)
         for image, answer in zip(good, [*answers[:2], *answers[3:]], strict=True):
             assert not isinstance(answer, BaseException)
-            np.testing.assert_array_equal(answer.outputs.logits, engine.infer(image.tiles()).logits)
+            np.testing.assert_array_equal(answer.tiles.logits, engine.infer(image.tiles()).logits)
 
     _run(picky, work)
     assert picky.batches[0] == 5  # they did share a batch
+
+
+def test_an_answer_that_cannot_be_read_fails_its_image_alone(
+    engine: Engine, resnet34_bundle: Bundle
+) -> None:
+    bad, good = _bad_image(resnet34_bundle), _prepared(resnet34_bundle, 1, 64, 64)
+    unreadable = engine.infer(bad.tiles()).logits
+
+    def read(outputs: Outputs) -> TileReadings:
+        if np.array_equal(outputs.logits, unreadable):
+            raise FloatingPointError("overflow")
+        return first_maps(outputs)
+
+    async def work(inference: Inference) -> None:
+        answers = await asyncio.gather(
+            *(inference.infer(i, is_urgent=False) for i in (bad, good)), return_exceptions=True
+        )
+        assert isinstance(answers[0], ImageFailedError)
+        assert "cannot be read (FloatingPointError('overflow'))" in str(answers[0])
+        assert not isinstance(answers[1], BaseException)
+
+    _run(engine, work, read=read)
 
 
 def test_a_broken_engine_is_not_blamed_on_the_image(
@@ -159,7 +190,7 @@ def test_images_wait_while_the_queue_is_full_and_all_are_answered(
     async def work(inference: Inference) -> None:
         images = [_prepared(resnet34_bundle, seed) for seed in range(8)]
         answers = await asyncio.gather(*(inference.infer(i, is_urgent=False) for i in images))
-        assert [len(a.outputs.logits) for a in answers] == [i.count for i in images]
+        assert [len(a.tiles.logits) for a in answers] == [i.count for i in images]
 
     _run(engine, work, BatchLimits(batch_size=4, max_wait_s=0.01, capacity=4))
 
@@ -173,7 +204,7 @@ def test_a_cancelled_image_is_skipped_and_the_end_waits_for_the_rest(
         two = asyncio.create_task(inference.infer(kept, is_urgent=False))
         await asyncio.sleep(0)
         one.cancel()
-        assert len((await two).outputs.logits) == kept.count
+        assert len((await two).tiles.logits) == kept.count
         assert one.cancelled()
 
     _run(engine, work, BatchLimits(batch_size=64, max_wait_s=0.2, capacity=64))

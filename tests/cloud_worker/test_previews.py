@@ -151,13 +151,14 @@ def test_a_preview_whose_image_came_first_is_dropped(
 
     async def run() -> None:
         engine = open_engine(resnet34_bundle, "openvino", precision="f32")
-        inference = Inference(engine, BatchLimits(8, 0.001, 64))
+        conclusion = Conclusion(resnet34_bundle)
+        inference = Inference(engine, BatchLimits(8, 0.001, 64), conclusion.read)
         with inference.running(), ThreadPoolExecutor(1) as threads:
             async with asyncio.TaskGroup() as tasks:
                 previews = Previews(
                     "w1",
                     bundle=resnet34_bundle,
-                    conclusion=Conclusion(resnet34_bundle),
+                    conclusion=conclusion,
                     engine_name="openvino-f32",
                     inference=inference,
                     limits=LimitSettings(),

@@ -52,7 +52,7 @@ def test_a_network_is_written_served_and_explained_as_far_as_it_can_be(
     field = np.random.default_rng(5).integers(0, 256, (side, side, 3), np.uint8)
     prepared = conclusion.prepare(field, 0.25)
     assert isinstance(prepared, Prepared)
-    finding = conclusion.finish(prepared, engine.infer(prepared.tiles()))
+    finding = conclusion.finish(prepared, conclusion.read(engine.infer(prepared.tiles())))
     assert bundle.has_exact_map == (finding.class_map is not None)
     if bundle.has_exact_map:
         weight, bias = bundle.head()
