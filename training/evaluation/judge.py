@@ -84,4 +84,4 @@ def _judge(
     outputs = infer(engine, ready)
     clues = read_clues(ready.field, conclusion.bundle.card.preprocessing)
     logits = pool(outputs.logits, ready.weights)
-    return Judged(conclusion.finish(ready, outputs), logits, clues), ready
+    return Judged(conclusion.finish(ready, conclusion.read(outputs)), logits, clues), ready
