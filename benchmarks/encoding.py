@@ -159,7 +159,7 @@ def ask(pictures: Sequence[Rgb], source: Source, engine: Engine, judge: Conclusi
     for ready in prepared:
         part = slice(at, at + ready.count)
         own = Outputs(outputs.logits[part], outputs.features[part], outputs.maps[part])
-        decision = judge.finish(ready, own).decision
+        decision = judge.finish(ready, judge.read(own)).decision
         logits, features = pool(own.logits, ready.weights), pool(own.features, ready.weights)
         found.append(Said(logits, features, decision.result, decision.urgency.value))
         at += ready.count

@@ -127,7 +127,7 @@ def _say(prepared: Prepared, engine: Engine, judge: Conclusion) -> Said:
     for start in range(0, prepared.count, step):
         parts.append(engine.infer(prepared.tiles(start, start + step)))
     outputs = join_outputs(parts)
-    decision = judge.finish(prepared, outputs).decision
+    decision = judge.finish(prepared, judge.read(outputs)).decision
     return Said(pool(outputs.logits, prepared.weights), decision)
 
 
