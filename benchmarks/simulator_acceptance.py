@@ -46,7 +46,6 @@ LARGEST_SEPARATION = 0.9
 COLOUR_MUST_TRAIL_BY = 0.25
 SMALLEST_CONFOUNDED = 0.97
 SMALLEST_MAP_SHARE = 0.60
-HALF_A_MAP_PIXEL_UM = 4.8
 _CLASS_OF = {CellType.LYMPHOBLAST: DiagnosisClass.ALL, CellType.MYELOBLAST: DiagnosisClass.AML}
 
 
@@ -275,15 +274,12 @@ def _map_lines(
 ) -> Iterator[Line]:
     """Where the called class's map is positive: inside white cells, and beside them."""
     maps = [maps[answer] for (_, _, maps), answer in zip(read, answers, strict=True)]
-    for what, around_um in (
-        ("inside white cells", 0.0),
-        ("within half of a map's pixel of one", HALF_A_MAP_PIXEL_UM),
-    ):
+    for what, around in (("inside white cells", 0.0), ("within half a place of one", 0.5)):
         inside, covered, best = [], [], []
         for heat, field in zip(maps, test.fields, strict=True):
             cells = np.asarray(field.masks.white_cells > 0, np.uint8)
-            if around_um:
-                side = 2 * round(around_um / field.truth.um_per_px) + 1
+            if around:
+                side = 2 * round(around * cells.shape[1] / heat.shape[1]) + 1
                 cells = np.asarray(cv2.dilate(cells, np.ones((side, side), np.uint8)), np.uint8)
             inside.append(share_inside(heat, cells))
             covered.append(float(cells.mean()))
