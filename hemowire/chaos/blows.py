@@ -14,6 +14,7 @@ import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from typing import Final
 from benchmarks.links.link import Way
 from benchmarks.links.proxy import ProxyLink
 from hemowire.chaos import readings
-from hemowire.chaos.disks import empty, fill, rot, waiting
+from hemowire.chaos.disks import empty, fill, is_locked, rot, waiting
 from hemowire.chaos.plant import RECORDS_PROGRAM, Plant, command_of, device_of
 from hemowire.chaos.plant_settings import LINK, SLOW_LINK
 from hemowire.demo.processes import Program, ends_with_us
@@ -35,6 +36,8 @@ _TWIN_S: Final = 40.0
 _STAYS_S: Final = 3.0
 #: How long a device that is to be flashed anew may owe images.
 _REFLASH_S: Final = 20.0
+#: How long an agent takes at most from its start to its outbox.
+_LOCK_S: Final = 10.0
 #: How long an image that waits is waited for.
 _ROT_S: Final = 10.0
 
@@ -215,6 +218,14 @@ class Blows:
     async def second_on_outbox(self, name: str) -> str:
         """A second agent with its settings; raises OSError where it is not refused. Returns its words."""
         await self._running(self._program(name))
+        # It may have been started a moment ago, and the second would be the first.
+        lock = self._plant.outbox(device_of(name)) / "outbox.lock"
+        with suppress(TimeoutError):  # a layered file system lists locks under another name
+            async with asyncio.timeout(_LOCK_S):
+                while True:
+                    if is_locked(lock):
+                        break
+                    await asyncio.sleep(0.02)
         log = self._plant.folder / f"{name}-second.log"
         config = str(self._plant.folder / f"{name}.toml")
         second = await self._second(device_of(name), config, log)

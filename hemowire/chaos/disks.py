@@ -90,3 +90,17 @@ def rot(outbox: Path, names: Sequence[str], random: Random) -> str:
     except OSError:
         return ""
     return ""
+
+
+def is_locked(file: Path, locks: Path = Path("/proc/locks")) -> bool:
+    """Whether a process holds a lock on the file, without trying to take it from a process that is
+    about to; True where the system does not list locks."""
+    if not locks.is_file():
+        return True
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return False
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    held = (line.split() for line in locks.read_text(encoding="ascii").splitlines())
+    return any(words[1] != "->" and words[5] == f"{device}:{found.st_ino}" for words in held)
