@@ -14,7 +14,7 @@ from PIL import Image
 
 from cloud_worker.classify import Classifier, Picture
 from cloud_worker.engines.engine import Engine, Outputs, join_outputs, open_engine
-from cloud_worker.finding import Conclusion, Finding
+from cloud_worker.finding import Finding
 from cloud_worker.models.bundle import Bundle
 from cloud_worker.models.card import FORBIDDEN_WORDS
 from cloud_worker.preprocess import Prepared
@@ -101,8 +101,7 @@ def test_tiles_of_several_images_in_shared_batches_give_equal_findings(
         assert isinstance(one, Prepared)
         mine = back[start : start + one.count]
         outputs = Outputs(mixed.logits[mine], mixed.features[mine], mixed.maps[mine])
-        conclusion = Conclusion(open_minded.bundle)
-        assert equal(conclusion.finish(one, conclusion.read(outputs)), expected)
+        assert equal(open_minded.finish(one, outputs), expected)
         start += one.count
 
 
