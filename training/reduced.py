@@ -16,6 +16,8 @@ MOST_GAN_EPOCHS = 40
 MOST_COPIES = 3.0
 """Images that a paper's augmentation may make of one before its split."""
 SHORTER_SIDE_PX = 64
+COARSEST_CELLS_UM_PER_PX = 0.9
+"""Where the segmented picture is made of white cells: they are not found beyond 1."""
 MOST_SLIDES, MOST_FIELDS = 40, 2
 
 
@@ -25,6 +27,8 @@ def reduced(recipe: TrainingRecipe) -> TrainingRecipe:
     fixed = architecture(recipe.architecture).only_px is not None
     side = min(shape.height_px, shape.width_px)
     factor = 1.0 if fixed else min(1.0, SHORTER_SIDE_PX / side)
+    if recipe.segmentation == "cells":
+        factor = min(1.0, max(factor, shape.um_per_px / COARSEST_CELLS_UM_PER_PX))
     whole = recipe.data.whole_images
     made_for = None if whole else shape.made_for_um_per_px or shape.um_per_px
     small = shape.model_copy(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cloud_worker.cells.white_cells import COARSEST_UM_PER_PX
 from training.evaluation.answers import Answered, whole_figures
 from training.fifths import main as fifths
 from training.fifths import table, together
@@ -91,6 +92,8 @@ def test_every_experiment_has_a_name_of_its_own_and_a_recipe_that_fits() -> None
     for run in runs:
         recipe = run.made(small=True)
         assert recipe.reduced
+        if recipe.segmentation == "cells":  # else the run ends on its first image
+            assert recipe.input.um_per_px <= COARSEST_UM_PER_PX
         assert run.command(small=True).endswith("--reduced --out BUNDLE")
 
 
