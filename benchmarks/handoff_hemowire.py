@@ -34,6 +34,7 @@ from edge_device.transfer import Transfer
 from service_runtime.boot import boot_id, monotonic_ns, new_attempt, new_id, wall_time
 from service_runtime.broker_settings import BrokerSettings
 from service_runtime.clock import ClockExchange
+from service_runtime.congestion import BY_LOSS
 from service_runtime.log import configure_logging
 from service_runtime.mqtt_session import MqttSession
 from service_runtime.mqtt_types import Connected, Disconnected, Message, Presence
@@ -290,7 +291,7 @@ async def _no_probe() -> None:
 def device_process(pipe: Connection, broker: BrokerSettings, folder: Path, bbr: bool) -> None:
     """Obeys ("fill", images, size), ("send", at_once) and ("end",)."""
     configure_logging("error")
-    asyncio.run(_device(pipe, broker, folder, "bbr" if bbr else None))
+    asyncio.run(_device(pipe, broker, folder, BY_LOSS if bbr else None))
 
 
 async def _device(

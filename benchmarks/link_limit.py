@@ -28,7 +28,6 @@ from benchmarks.links import LinkProfile, LinkUnavailableError, find_profile, op
 from benchmarks.links.link import Implementation, LinkReport
 from benchmarks.links.profile import LOOPBACK, UnknownProfileError
 from broker_config.local import WORKER, LocalBroker, edge_username
-from service_runtime.congestion import BBR, BY_LOSS
 from wire_protocol.machine_settings import SenderSettings
 from wire_protocol.words import RESEARCH_USE_ONLY
 
@@ -103,11 +102,6 @@ def a_site(
         yield site, [device_link.describe(), worker_link.describe()]
 
 
-def usual_congestion(method: Method) -> str:
-    """What a real device of hemowire's does, and for the other ways what they are best with on bad links."""
-    return BY_LOSS if method is Method.HEMOWIRE else BBR
-
-
 async def measure(
     site: Site,
     methods: Sequence[Method],
@@ -122,8 +116,7 @@ async def measure(
     patience_s = 20 * case.limit_s + 60
     for _ in range(repeats):
         for method in methods:
-            sender = congestion or usual_congestion(method)
-            async with open_baseline(method, replace(site, congestion=sender)) as running:
+            async with open_baseline(method, replace(site, congestion=congestion)) as running:
                 done = await running.send(
                     [os.urandom(case.size_bytes) for _ in range(images)], patience_s
                 )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.baselines.baseline import Method
-from benchmarks.link_limit import CHUNK_BYTES, usual_congestion
+from benchmarks.baselines.way import usual_congestion
+from benchmarks.link_limit import CHUNK_BYTES
 from benchmarks.links import LinkProfile
 from service_runtime.congestion import BBR, BY_LOSS
 from wire_protocol.machine_settings import SenderSettings

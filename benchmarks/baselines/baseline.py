@@ -72,8 +72,8 @@ class Site:
     device: str = "scope-1"
     #: None: stored and no more.
     engine: Engine | None = None
-    #: TCP's congestion control on the sender's socket, where the kernel has it; None: the system's.
-    congestion: str | None = "bbr"
+    #: TCP's congestion control on the sender's socket, where the kernel has it; None: the way's usual.
+    congestion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class HttpSending:
 
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         congestion: list[tuple[int, int, bytes]] = []
-        if settings.congestion is not None and _kernel_has(settings.congestion):
+        if _kernel_has(settings.congestion):
             wanted = settings.congestion.encode()
             congestion = [(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted)]
         # One connection for each image under way, as browsers and SDKs do, and kept for the next.

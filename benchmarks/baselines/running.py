@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.baselines.baseline import Completion, Facts, Method, Site
 from benchmarks.baselines.end import FRAME
-from benchmarks.baselines.way import EndSettings, way_of
+from benchmarks.baselines.way import EndSettings, usual_congestion, way_of
 from benchmarks.links.link import Link
 from broker_config.render import RenderedBroker
 from service_runtime.boot import monotonic_ns
@@ -126,7 +126,7 @@ class Running:
             folder=site.folder,
             listen_host=site.worker_link.inside_host,
             engine=site.engine,
-            congestion=site.congestion,
+            congestion=site.congestion or usual_congestion(self._method),
         )
         port = await self._start_end("receiver", "receive", site.worker_link, settings)
         sender: dict[str, object] = {"broker": _reached_by(site.edge, site.device_link)}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from benchmarks.baselines.baseline import Engine, Facts, Method
 from benchmarks.baselines.storing import Keeper
 from service_runtime.broker_settings import BrokerSettings
+from service_runtime.congestion import BBR, BY_LOSS
 from service_runtime.mqtt_types import SessionOptions
 from service_runtime.session_roles import device_session
 
@@ -32,12 +33,17 @@ class EndSettings(BaseModel):
     #: The sender's: where the receiver's own server is found.
     server_host: str = ""
     server_port: int = 0
-    #: Of the sender's socket; None is the system's own.
-    congestion: str | None = "bbr"
+    #: Of the sender's socket.
+    congestion: str
 
     def device_session(self) -> SessionOptions:
         """How the real agent connects, but for the congestion control where that is the question."""
         return device_session(self.site, self.device, congestion=self.congestion)
+
+
+def usual_congestion(method: Method) -> str:
+    """What a real device of hemowire's does, and for the other ways what they are best with on bad links."""
+    return BY_LOSS if method is Method.HEMOWIRE else BBR
 
 
 @dataclass(frozen=True, slots=True)
