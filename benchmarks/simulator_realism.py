@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from benchmarks.simulator_cell_network import Numbers, train, white_balanced
+from benchmarks.simulator_cell_network import Numbers, between_points, train
 from edge_device.simulator import draw_slide, render_field, slide_seed
 from edge_device.simulator.cell_types import CellType
 
@@ -118,7 +118,7 @@ def confusion(network: nn.Module, cells: Cells) -> npt.NDArray[np.int64]:
     """Rows true, columns called; each cell is seen in four turns."""
     table = np.zeros((len(TYPES), len(TYPES)), np.int64)
     with torch.inference_mode():
-        images = white_balanced(cells.crops)
+        images = between_points(cells.crops)
         scores = torch.zeros(len(images), len(TYPES))
         for turn in range(4):
             for start in range(0, len(images), 128):
