@@ -14,29 +14,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cloud_worker.models.card import Metric
 from training.data import DataError
-from training.evaluation.answers import Answered, whole_figures
+from training.evaluation.answers import together, whole_figures
 from training.evaluation.training_record import read_record
 from training.recipe import RecipeError
-from training.table_pages import row_of
+from training.regimes import FIFTHS
+from training.table_rows import FULL, REDUCED, row_of
 from training.tables import Run, ball4_manifest, run_all
 
-FIFTHS = range(1, 6)
 _FIGURES = ("overall_accuracy", "balanced_accuracy", "macro_f1", "mean_rgb_balanced_accuracy")
-
-
-def together(parts: Sequence[Answered]) -> Answered:
-    """The fifths as one set; a group lies in one fifth only."""
-    offsets = np.cumsum([0, *(int(part.groups.max()) + 1 for part in parts[:-1])])
-    return Answered(
-        logits=np.concatenate([part.logits for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        groups=np.concatenate([p.groups + o for p, o in zip(parts, offsets, strict=True)]),
-        temperature=1.0,
-    )
 
 
 def table(names: Sequence[str], figures: Sequence[dict[str, Metric]]) -> list[str]:
@@ -77,7 +64,7 @@ def main(words: list[str] | None = None) -> int:
         Run(args.recipe, args.on, "contiguous_fifths", "authors", args.arch, fifth, args.weights)
         for fifth in sorted(set(args.fifth or FIFTHS))
     ]
-    folder = args.work / ("reduced" if args.reduced else "full")
+    folder = args.work / (REDUCED if args.reduced else FULL)
     try:
         data = ball4_manifest(args.data, args.work)
         failed = run_all(runs, folder, data, lambda: None, small=args.reduced)

@@ -50,10 +50,20 @@ class Learned:
     """N."""
     place_labels: NDArray[np.int64]
     """P."""
+    fifths: NDArray[np.int64]
+    """N: which fifth of the file order a tile comes from; 0 where nobody asks."""
+    place_fifths: NDArray[np.int64]
+    """P."""
 
     def without(self, kind: int) -> Learned:
         """As if the class had never been there."""
-        kept, places = self.labels != kind, self.place_labels != kind
+        return self._kept(self.labels != kind, self.place_labels != kind)
+
+    def without_fifth(self, fifth: int) -> Learned:
+        """As if that stretch of files had never been there."""
+        return self._kept(self.fifths != fifth, self.place_fifths != fifth)
+
+    def _kept(self, kept: NDArray[np.bool_], places: NDArray[np.bool_]) -> Learned:
         return Learned(
             self.features[kept],
             self.textures[kept],
@@ -61,6 +71,8 @@ class Learned:
             self.places[places],
             self.labels[kept],
             self.place_labels[places],
+            self.fifths[kept],
+            self.place_fifths[places],
         )
 
 
@@ -91,19 +103,23 @@ class Learner:
         self._labels: list[int] = []
         self._places: list[NDArray[np.float32]] = []
         self._place_labels: list[int] = []
+        self._fifths: list[int] = []
+        self._place_fifths: list[int] = []
         self._count = 0
 
-    def add(self, seen: Outputs, labels: Sequence[int]) -> None:
-        """Tiles and the class number of each."""
+    def add(self, seen: Outputs, labels: Sequence[int], fifth: int = 0) -> None:
+        """Tiles of one image, the class number of each, and where in the file order the image stands."""
         self._features.append(seen.features.astype(np.float32))
         self._textures.append(textures_of(seen))
         self._logits.append(seen.logits.astype(np.float32))
         self._labels += [int(label) for label in labels]
+        self._fifths += [fifth] * len(labels)
         for maps, label in zip(seen.maps, labels, strict=True):
             if self._every and self._count % self._every == 0:
                 places = places_of(maps[None])[0].astype(np.float32)
                 self._places.append(places)
                 self._place_labels += [int(label)] * len(places)
+                self._place_fifths += [fifth] * len(places)
             self._count += 1
 
     def learned(self) -> Learned:
@@ -117,6 +133,8 @@ class Learner:
             places=np.concatenate(self._places) if self._places else none,
             labels=np.array(self._labels, np.int64),
             place_labels=np.array(self._place_labels, np.int64),
+            fifths=np.array(self._fifths, np.int64),
+            place_fifths=np.array(self._place_fifths, np.int64),
         )
 
 

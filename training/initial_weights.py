@@ -1,4 +1,4 @@
-"""Where a network's weights start: ImageNet through torchvision, a file, or random.
+"""Where a network's weights start: ImageNet through torchvision, a file, another bundle, or random.
 
 It refuses a file that does not fill the network's trunk, and never says ImageNet where the weights
 could not be fetched: then they are random, and the card says so.
@@ -18,6 +18,8 @@ from urllib.error import URLError
 import torch
 import torchvision
 
+from cloud_worker.models.bundle import Bundle, BundleRefusedError, NoSuchBundleError, load_bundle
+from cloud_worker.models.bundle_folder import WEIGHTS_FILE
 from cloud_worker.models.registry import Architecture, architecture, build_network
 
 if TYPE_CHECKING:
@@ -44,12 +46,16 @@ class InitialWeights:
 def initial_weights(
     network: str, source: str, say: Callable[[str], None] = lambda text: None
 ) -> InitialWeights:
-    """`random`, `imagenet`, or a file (.safetensors, .pth) for the architecture of that name."""
+    """`random`, `imagenet`, a file (.safetensors, .pth) or a bundle for the architecture of that name."""
     row = architecture(network)
     if source == RANDOM:
         return InitialWeights(RANDOM)
     if source != IMAGENET:
-        return _from_file(row, Path(source))
+        bundle = None if Path(source).is_file() else _bundle(source)
+        if bundle is None:
+            return _from_file(row, Path(source))
+        tensors = _from_file(row, bundle.folder / WEIGHTS_FILE).tensors
+        return InitialWeights(f"bundle {bundle.name}", tensors)
     if not row.backbones:
         say(f"{row.title} has no ImageNet weights: starting from random ones")
         return InitialWeights("random; there are no ImageNet weights of this network")
@@ -83,12 +89,21 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+def _bundle(name_or_path: str) -> Bundle | None:
+    try:
+        return load_bundle(name_or_path)
+    except NoSuchBundleError:
+        return None
+    except BundleRefusedError as error:
+        raise WeightsError(str(error)) from error
+
+
 def _from_file(row: Architecture, file: Path) -> InitialWeights:
     try:
         data = file.read_bytes()
     except OSError as error:
         raise WeightsError(
-            f"{file}: {error.strerror}; give a file, {RANDOM} or {IMAGENET}"
+            f"{file}: {error.strerror}; give a file, a bundle, {RANDOM} or {IMAGENET}"
         ) from error
     try:
         if file.suffix == ".safetensors":

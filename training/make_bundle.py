@@ -68,7 +68,7 @@ from training.segmenting import make_servable, segmenter
 from training.split import Parts, describe
 from training.stage_run import Progress
 from training.stages import Trained, run_stages
-from training.true_cells import TrueCells
+from training.where_cells import TrueCells, found_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def make_bundle(
     write_split(folder, recipe, parts, root)
     reader = _Reader(recipe, names, preprocessing)
     say("reading the training images")
-    train = reader.read(parts.train, cells_of=_true_cells(recipe, root))
+    train = reader.read(parts.train, cells_of=_cells_of(recipe, root))
     preprocessing = _with_colours(preprocessing, train.tiles)
     inputs = architecture(recipe.architecture).inputs
 
@@ -175,9 +175,11 @@ def make_bundle(
     )
 
 
-def _true_cells(recipe: TrainingRecipe, root: Path) -> CellsOf | None:
+def _cells_of(recipe: TrainingRecipe, root: Path) -> CellsOf | None:
     """Where white cells are, if a stage's loss asks for it."""
-    return TrueCells(root).of if any(stage.map_inside for stage in recipe.stages) else None
+    if not any(stage.map_inside for stage in recipe.stages):
+        return None
+    return TrueCells(root).of if recipe.data.kind == "synthetic" else found_cells
 
 
 class _Reader:

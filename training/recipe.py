@@ -126,7 +126,7 @@ class Stage(_Part):
     """1 shows every class equally often, 0 as often as it comes; single cells take half of it."""
     map_inside: float = Field(default=0.0, ge=0, le=10)
     """Weight of the loss's map term: the share of the true class's positive evidence that its map puts
-    outside white cells. Needs the simulator's masks; 0 leaves it out."""
+    outside white cells. Where the simulator's masks do not tell, the segmentation finds them; 0 leaves it out."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss, and keep the best epoch's weights."""
 
@@ -173,7 +173,7 @@ class TrainingRecipe(_Part):
     output_stride: int | None = None
     """Of the network's maps where that is not its own."""
     initial_weights: str = "random"
-    """`random`, `imagenet` (random where there is no network), or a file."""
+    """`random`, `imagenet` (random where there is no network), a file or a bundle."""
     seed: int = Field(ge=0)
     paper: str = ""
     """Whose experiment this is; empty for our own."""
@@ -219,6 +219,12 @@ class TrainingRecipe(_Part):
         """The same recipe with this many epochs in its last stage."""
         last = self.stages[-1].model_copy(update={"epochs": epochs})
         return self.model_copy(update={"stages": (*self.stages[:-1], last)})
+
+    def with_architecture(self, name: str) -> TrainingRecipe:
+        """The same recipe for another network, whose maps have their own stride."""
+        if name == self.architecture:
+            return self
+        return self.model_copy(update={"architecture": name, "output_stride": None})
 
     def with_regime(self, regime: Regime, fifth: int | None = None) -> TrainingRecipe:
         """The same recipe split by another regime; only the paper's leaves a scale bar in sight."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from training.recipe import Regime, SplitShares
 from training.split import Parts, check_disjoint, split_by_group
 
 HONEST = frozenset({"by_group", "contiguous_fifths"})
-FIFTHS = 5
+FIFTHS = range(1, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +95,32 @@ def _by_image(samples: Sequence[Sample], shares: SplitShares) -> Parts:
     return Parts(**own)
 
 
+def fifths_of(samples: Sequence[Sample]) -> dict[Path, int]:
+    """Each sample's fifth of its label's files in their order, 1 to 5, as `contiguous_fifths` cuts them."""
+    return {
+        sample.path: fifth
+        for members in _in_file_order(samples).values()
+        for fifth in FIFTHS
+        for sample in _fifth(members, fifth)[0]
+    }
+
+
+def _in_file_order(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    by_label: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: str(sample.path)):
+        by_label[sample.label].append(sample)
+    return by_label
+
+
 def _contiguous(samples: Sequence[Sample], shares: SplitShares) -> Parts:
     """Per label, one fifth of the files in their order is the test part; the rest is cut likewise.
 
     Where file order follows acquisition, this stands in for slides. A group that lies across a cut
     loses its images on the training side.
     """
-    if not 1 <= shares.fifth <= FIFTHS:
-        raise DataError(f"fifth {shares.fifth}: there are 1 to {FIFTHS}")
-    by_label: dict[str, list[Sample]] = defaultdict(list)
-    for sample in sorted(samples, key=lambda sample: str(sample.path)):
-        by_label[sample.label].append(sample)
+    if shares.fifth not in FIFTHS:
+        raise DataError(f"fifth {shares.fifth}: there are 1 to {FIFTHS[-1]}")
+    by_label = _in_file_order(samples)
     cuts = {label: _fifth(members, shares.fifth) for label, members in by_label.items()}
     dealt: dict[str, list[Sample]] = defaultdict(list)
     dealt["test"] = [sample for held, _ in cuts.values() for sample in held]
@@ -123,7 +139,7 @@ def _contiguous(samples: Sequence[Sample], shares: SplitShares) -> Parts:
 
 def _fifth(members: Sequence[Sample], fifth: int) -> tuple[list[Sample], list[Sample]]:
     """One fifth, and all others from its end on and around, so that what is held out lies side by side."""
-    cuts = np.linspace(0, len(members), FIFTHS + 1).round().astype(int)
+    cuts = np.linspace(0, len(members), len(FIFTHS) + 1).round().astype(int)
     start, stop = int(cuts[fifth - 1]), int(cuts[fifth])
     return list(members[start:stop]), [*members[stop:], *members[:start]]
 

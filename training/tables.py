@@ -24,9 +24,11 @@ from training.initial_weights import WeightsError
 from training.recipe import RecipeError, Regime, TrainingRecipe, load_recipe
 from training.record import RUN_FILE, training_folder, write_run
 from training.reduced import reduced
+from training.regimes import FIFTHS
 from training.rendering import SIMULATED
 from training.session import train
 from training.table_pages import write_pages
+from training.table_rows import FULL, REDUCED
 
 REAL_DATA = "HEMOWIRE_REAL_DATA"
 
@@ -56,8 +58,8 @@ class Run:
         """The recipe of this run."""
         recipe = load_recipe(self.recipe, self.on if self.on != self.recipe else "")
         recipe = recipe.with_regime(self.regime, self.fifth or None)
-        changes = {"segmentation": self.segmentation, "architecture": self.arch}
-        changes["initial_weights"] = self.weights
+        recipe = recipe.with_architecture(self.arch or recipe.architecture)
+        changes = {"segmentation": self.segmentation, "initial_weights": self.weights}
         recipe = recipe.model_copy(update={k: v for k, v in changes.items() if v})
         return reduced(recipe) if small else recipe
 
@@ -102,7 +104,8 @@ def experiments() -> list[Run]:
     runs += [Run("pavithra-mobilenetv2-dense", "ball4", "by_group")]
     nets = ("densenet121", "resnet34", "resnet50", "mobilenet_v2")
     runs += [Run("ball4", "ball4", "by_group", arch=net) for net in nets]
-    runs += [Run("ball4", "ball4", "contiguous_fifths", arch=net, fifth=5) for net in nets]
+    runs += [Run("ball4", "ball4", "contiguous_fifths", arch=net, fifth=5) for net in nets[:3]]
+    runs += [Run("ball4", "ball4", "contiguous_fifths", arch=nets[3], fifth=n) for n in FIFTHS]
     runs += [
         Run("karar2-vgg16", "simulated2", "by_group"),
         Run("karar3-vgg16", "simulated3", "by_group"),
@@ -142,16 +145,15 @@ def main(words: list[str] | None = None) -> int:
         for run in chosen:
             print(run.command(small=args.reduced))  # noqa: T201  # this is what was asked for
         return 0
-    work = args.work / ("reduced" if args.reduced else "full")
 
     def told() -> None:
         """The pages as they stand: a command that is stopped leaves what it has done."""
         listed = [(run.name, run.recipe) for run in experiments()]
-        write_pages(args.out, work, listed, small=args.reduced)
+        write_pages(args.out, args.work, listed, small=args.reduced)
 
     failed = run_all(
         chosen,
-        work,
+        args.work / (REDUCED if args.reduced else FULL),
         ball4_manifest(args.ball4, args.work),
         told,
         small=args.reduced,

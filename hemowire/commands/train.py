@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="where the weights start: a file, 'imagenet' (by torchvision; random without a "
-        "network) or 'random' (default: the recipe's)",
+        help="where the weights start: a file, a bundle, 'imagenet' (by torchvision; random without "
+        "a network) or 'random' (default: the recipe's)",
     )
     parser.add_argument(
         "--segmentation",
@@ -73,8 +73,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         recipe = load_recipe(args.recipe, args.on)
         if args.arch:
-            changed = {"architecture": architecture(args.arch).name, "output_stride": None}
-            recipe = recipe.model_copy(update=changed)
+            recipe = recipe.with_architecture(architecture(args.arch).name)
         if args.weights:
             recipe = recipe.model_copy(update={"initial_weights": args.weights})
         if args.segmentation:

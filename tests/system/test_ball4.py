@@ -48,7 +48,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     text = (RECIPES / "ball4.toml").read_text(encoding="utf-8")
     recipe = root / "small.toml"
-    recipe.write_text(text.replace('architecture = "densenet121"', 'architecture = "resnet34"'))
+    dense = 'architecture = "densenet121"\noutput_stride = 16\n'
+    assert dense in text
+    recipe.write_text(text.replace(dense, 'architecture = "resnet34"\n'))
     out = root / "ball4-resnet34"
     done = subprocess.run(
         [sys.executable, "-m", "hemowire", "train", "--recipe", str(recipe), "--data",

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from cloud_worker.models.bundle import load_bundle
 from cloud_worker.models.registry import build_network
 from training.initial_weights import WeightsError, initial_weights
 
@@ -93,3 +94,16 @@ def test_torchvision_s_weights_go_to_each_trunk_of_a_fusion(
 def test_a_network_without_imagenet_weights_says_so() -> None:
     assert initial_weights("ac_gan", "imagenet").said.startswith("random; there are no")
     assert initial_weights("ac_gan", "random").said == "random"
+
+
+def test_weights_start_from_a_bundle_by_its_name_or_folder() -> None:
+    bundle = load_bundle("synthetic5-densenet121")
+    found = initial_weights("densenet121", "synthetic5-densenet121")
+    assert found.said == f"bundle {bundle.name}"
+    assert found.tensors.keys() >= {"features.conv0.weight", "features.norm5.weight"}
+    assert not any(name.startswith(("ood.", "seen.")) for name in found.tensors)
+    assert initial_weights("densenet121", str(bundle.folder)).said == found.said
+    with pytest.raises(WeightsError, match="tensors of resnet34 are missing"):
+        initial_weights("resnet34", "synthetic5-densenet121")
+    with pytest.raises(WeightsError, match="give a file, a bundle, random or imagenet"):
+        initial_weights("densenet121", "synthetic5-nothing")

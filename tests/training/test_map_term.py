@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from training.make_bundle import _first_preprocessing
 from training.map_term import centre, share_outside
 from training.reading import LabelRules, read_samples
 from training.recipe import RECIPES, RecipeError, check_network, load_recipe
-from training.true_cells import TrueCells
+from training.where_cells import TrueCells, found_cells
 
 SMALL = FieldSettings(width_px=160, height_px=120, um_per_px=0.4, white_cells=(2, 3), masks=True)
 RULES = LabelRules(("CLL",), {}, ())
@@ -108,6 +109,18 @@ def test_the_cells_of_a_tile_are_those_of_the_simulator(slides: tuple[Path, list
         ).masks.white_cells  # fmt: skip
         assert np.array_equal(cells.of(sample) > 0, truth > 0)
         assert (tile[..., 3] > 127).mean() == pytest.approx((truth > 0).mean(), rel=0.1)
+
+
+def test_where_nobody_knows_the_cells_they_are_found(slides: tuple[Path, list[Sample]]) -> None:
+    root, samples = slides
+    for sample in samples:
+        found, truth = found_cells(sample) > 0, TrueCells(root).of(sample) > 0
+        assert found.shape == truth.shape
+        assert (found & truth).sum() >= 0.7 * (found | truth).sum()
+    with pytest.raises(DataError, match="um per pixel unknown"):
+        found_cells(replace(samples[0], um_per_px=None))
+    with pytest.raises(DataError, match=r"\.jpg: 2 um per pixel"):
+        found_cells(replace(samples[0], um_per_px=2.0))
 
 
 def test_images_without_masks_are_named(tmp_path: Path, slides: tuple[Path, list[Sample]]) -> None:

@@ -36,7 +36,7 @@ def test_the_four_class_recipe_masks_the_scale_bar_and_credits_the_authors() -> 
 
 
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
-    with pytest.raises(RecipeError, match=r"ball4, bibi-densenet121.* synthetic5"):
+    with pytest.raises(RecipeError, match=r"ball4, ball4-cells, bibi-densenet121.* synthetic5"):
         load_recipe("none")
 
 
@@ -120,6 +120,13 @@ def test_a_network_that_the_recipe_s_input_does_not_fit_is_refused(
     network: str, problem: str
 ) -> None:
     recipe = load_recipe("ball4")
-    check_network(recipe.model_copy(update={"architecture": "mobilenet_v2"}))
+    check_network(recipe.with_architecture("mobilenet_v2"))
     with pytest.raises(RecipeError, match=problem):
-        check_network(recipe.model_copy(update={"architecture": network}))
+        check_network(recipe.with_architecture(network))
+
+
+def test_another_network_has_its_own_stride() -> None:
+    recipe = load_recipe("ball4")
+    assert recipe.output_stride == 16
+    assert recipe.with_architecture("densenet121") is recipe
+    assert recipe.with_architecture("resnet34").output_stride is None

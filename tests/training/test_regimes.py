@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from training.data import DataError, Sample
 from training.reading import LabelRules, read_samples
 from training.recipe import Regime, SplitShares
-from training.regimes import HONEST, overlap, split_samples, with_copies
+from training.regimes import HONEST, fifths_of, overlap, split_samples, with_copies
 
 REAL_DATA = os.environ.get("HEMOWIRE_REAL_DATA")
 ENLARGE = {"a": 4.0, "b": 5.5}
@@ -102,6 +102,15 @@ def test_a_group_across_the_cut_stays_out_of_training() -> None:
     torn = {s.group for s in parts.test}
     assert not torn & {s.group for s in parts.train}
     assert len(parts.test) == 40
+
+
+def test_each_file_is_of_the_fifth_that_would_hold_it_out() -> None:
+    samples = images(7, 100)
+    found = fifths_of(samples)
+    assert len(found) == len(samples)
+    for fifth in range(1, 6):
+        held = split_samples(samples, shares("contiguous_fifths", fifth=fifth)).test
+        assert {sample.path for sample in held} == {p for p, n in found.items() if n == fifth}
 
 
 @pytest.mark.parametrize("regime", ["by_group", "contiguous_fifths"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from cloud_worker.cells.white_cells import COARSEST_UM_PER_PX
-from training.evaluation.answers import Answered, whole_figures
+from cloud_worker.models.card import Metric
+from training.evaluation.answers import Answered, together, whole_figures
 from training.fifths import main as fifths
-from training.fifths import table, together
+from training.fifths import table
 from training.table_pages import NEVER_SEEN
+from training.table_rows import Row, table_rows
 from training.tables import experiments, main, next_time
 
 pytestmark = pytest.mark.timeout(180)
@@ -52,7 +55,8 @@ def test_a_run_leaves_a_row_with_its_command_and_is_not_made_twice(
     assert "| none |" in row
     assert "--recipe karar3-acgan --on ball4" in page
     assert NEVER_SEEN in page
-    assert "Reduced run" in page
+    assert row.startswith("| AC-GAN classifier, reduced | ")
+    assert "**Reduced** rows" in page
     assert "reproduce" not in page.lower()
     assert str(four_classes) not in page
     assert "`karar2-acgan.simulated2.paper`" in page  # named as not run yet
@@ -75,6 +79,18 @@ def test_a_run_leaves_a_row_with_its_command_and_is_not_made_twice(
     before = (folder / "history.json").stat().st_mtime_ns
     assert main(words) == 0
     assert (folder / "history.json").stat().st_mtime_ns == before
+
+    full = tmp_path / "work" / "full" / folder.name
+    full.parent.mkdir()
+    shutil.copytree(folder, full)
+    told = json.loads((full / "history.json").read_text()) | {"reduced": False}
+    (full / "history.json").write_text(json.dumps(told))
+    assert main(words) == 0
+    page = (tmp_path / "models" / "karar2022.md").read_text(encoding="utf-8")
+    assert (
+        "| AC-GAN classifier | ball4 | by group | " in page
+    )  # the full one is shown where there are both
+    assert "**Reduced** rows" not in page
 
 
 def test_without_the_four_class_set_it_says_what_is_missing(
@@ -109,6 +125,42 @@ def test_fifths_pool_to_every_image_once() -> None:
     (row,) = table(["all"], [figures])[2:]
     assert row.startswith("| all | 14 | ")
     assert row.endswith("| - |")  # no colour baseline is pooled
+
+
+def fifth_row(fifth: int, command: str) -> Row:
+    rng = np.random.default_rng(fifth)
+    labels = np.arange(8) % 4
+    answered = Answered(rng.normal(size=(8, 4)), labels, np.arange(8), 1.0)
+    colour = Metric(name="mean_rgb_balanced_accuracy", value=fifth / 10, images=8, split="test")
+    return Row(
+        history={
+            "architecture": "mobilenet_v2",
+            "recipe": "ball4",
+            "data_set": "ball4",
+            "reduced": False,
+        },
+        split={
+            "regime": "contiguous_fifths",
+            "fifth": fifth,
+            "parts": {"test": {"images": 8, "groups": [f"{fifth}-{n}" for n in range(8)]}},
+            "overlap": {"test_images_with_sibling": 0},
+        },
+        run={"command": f"{command} --fifth {fifth} --out B", "segmentation": "authors"},
+        figures={one.name: one for one in (*whole_figures(answered), colour)},
+        answered=answered,
+    )
+
+
+def test_five_fifths_of_one_network_are_also_told_together() -> None:
+    rows = [fifth_row(fifth, "train --arch mobilenet_v2") for fifth in range(1, 6)]
+    alone = fifth_row(5, "train --arch resnet34")
+    lines = table_rows([*rows, alone])
+    assert len(lines) == 7  # one more than there are runs
+    assert "| contiguous fifths, all five, each held out in turn | 40, 40 | none | " in lines[-1]
+    assert lines[-1].endswith(" | 0.300 (mean of five) |")
+    right = sum(int((row.answered.answers == row.answered.labels).sum()) for row in rows)
+    assert f"| {right / 40:.3f} (" in lines[-1]
+    assert len(table_rows(rows[:4])) == 4  # a fifth is missing
 
 
 @pytest.mark.slow

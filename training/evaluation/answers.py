@@ -75,6 +75,17 @@ class Answered:
         return confusion(self.labels, self.answers, self.classes + 1)[: self.classes]
 
 
+def together(parts: Sequence[Answered]) -> Answered:
+    """Parts of one set, judged by networks of their own; no group lies in two of them."""
+    offsets = np.cumsum([0, *(int(part.groups.max()) + 1 for part in parts[:-1])])
+    return Answered(
+        logits=np.concatenate([part.logits for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        groups=np.concatenate([p.groups + o for p, o in zip(parts, offsets, strict=True)]),
+        temperature=1.0,
+    )
+
+
 def whole_figures(one: Answered, split: str = "evaluated images") -> list[Metric]:
     """Overall and balanced accuracy, macro F1, mean AUROC: four names, never one for another."""
     classes = one.classes + 1

@@ -156,12 +156,12 @@ class EpochRow(Part):
 class OodFigure(Part):
     """One of the five tests with one score."""
 
-    test: Literal["a", "b", "c", "c_control", "d", "e"]
+    test: Literal["a", "b", "c", "c_control", "d", "e", "e_fifth"]
     on: str
     """Which images: a foreign set, the class left out, a nuisance."""
     images: int
     value: float
-    """Share rejected (a, b, c), share kept (e, c_control), AUROC (d)."""
+    """Share rejected (a, b, c), share kept (e, e_fifth, c_control), AUROC (d)."""
     low: float
     high: float
     called_leukemic: float | None = None

@@ -60,6 +60,22 @@ def evenly(samples: Sequence[Sample], most: int = MOST_IMAGES) -> list[Sample]:
     return [samples[i] for i in np.linspace(0, len(samples) - 1, most).round().astype(int)]
 
 
+def every_set(
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    foreign: Sequence[ForeignSet],
+    um_per_px: float | None,
+    most: int = MOST_IMAGES,
+) -> Iterator[ImageSet]:
+    """All sets of the tests (a), (b), (c) and (e) in this order; the scale is that of own images."""
+    some = evenly(test, most)
+    for one in foreign:
+        yield from foreign_sets(one, train, most)
+    for one in foreign:
+        yield from transplanted_sets(one, train, some, um_per_px)
+    yield from changed_sets(some)
+
+
 def foreign_files(one: ForeignSet, most: int = MOST_IMAGES) -> list[Path]:
     """Its images; DataError where it has none."""
     found = sorted(p for p in one.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)

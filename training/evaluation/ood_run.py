@@ -6,8 +6,9 @@ with both. The rule on magnification is left out: it would refuse most foreign i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -23,14 +24,12 @@ from training.evaluation.goals import COVERAGE
 from training.evaluation.ood_images import (
     MOST_IMAGES,
     ForeignSet,
-    ImageSet,
     changed_sets,
     evenly,
-    foreign_sets,
-    transplanted_sets,
+    every_set,
 )
 from training.evaluation.ood_reading import read_field
-from training.evaluation.ood_tests import LeftOut, Measured, ScoreRun, score_figures
+from training.evaluation.ood_tests import HeldOut, LeftOut, Measured, ScoreRun, score_figures
 from training.fitting_foreignness import (
     FIT_IMAGES,
     PLACES_OF,
@@ -40,6 +39,7 @@ from training.fitting_foreignness import (
 )
 from training.metrics import Numbers
 from training.own_images import recorded_part, test_part
+from training.regimes import FIFTHS, fifths_of
 
 Say = Callable[[str], None]
 KINDS = ("mahalanobis", "neighbours", "vim", "energy", "patches", "joint")
@@ -56,11 +56,12 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Score:
-    """One score, and the same score fitted without each class."""
+    """One score, and the same score fitted without each class and without each fifth of the file order."""
 
     kind: str
     whole: Foreignness
     without: tuple[Foreignness, ...]
+    without_fifth: tuple[Foreignness, ...]
     is_carried: bool
 
 
@@ -87,14 +88,16 @@ def run_ood_tests(
     if not (train and calibration):
         raise DataError("the data set lacks the bundle's training or calibration images")
     say("fitting the scores")
-    scores = _fit(bundle, engine, evenly(train, fit_images), kinds)
-    held = _gather(bundle, engine, scores, calibration, _pixels(calibration))
+    fifths = fifths_of(samples)
+    scores = _fit(bundle, engine, evenly(train, fit_images), kinds, fifths)
+    held = _gather(bundle, engine, scores, calibration, _pixels(calibration), more=True)
     say("judging the test part")
-    own = _gather(bundle, engine, scores, test, _pixels(test), with_left_out=True)
+    own = _gather(bundle, engine, scores, test, _pixels(test), more=True)
+    scale = _scale(bundle, test)
     measured: dict[str, list[Measured]] = {score.kind: [] for score in scores}
-    for one in _sets(bundle, train, test, foreign, judged_images):
+    for one in every_set(train, test, foreign, scale, judged_images):
         say(f"({one.test[0]}) {one.on}")
-        found = _gather(bundle, engine, scores, (), one.images, um_per_px=_scale(bundle, test))
+        found = _gather(bundle, engine, scores, (), one.images, um_per_px=scale)
         for score in scores:
             distances = np.array(found.distances[score.kind])
             called = np.array(found.called, np.bool_)
@@ -117,6 +120,11 @@ def run_ood_tests(
             own_images=frozenset(sample.sha256 for sample in test),
             measured=measured[score.kind],
             left_out=_left_out(score, own, labels, names),
+            held_out=_held_out(
+                score,
+                (held, [fifths[sample.path] for sample in calibration]),
+                (own, [fifths[sample.path] for sample in test]),
+            ),
         )
         for score in scores
     ]
@@ -129,7 +137,11 @@ def run_ood_tests(
 
 
 def _fit(
-    bundle: Bundle, engine: Engine, train: Sequence[Sample], kinds: Sequence[str]
+    bundle: Bundle,
+    engine: Engine,
+    train: Sequence[Sample],
+    kinds: Sequence[str],
+    fifths: Mapping[Path, int],
 ) -> list[_Score]:
     names = [kind.name for kind in bundle.card.classes]
     learner, by_colour = Learner(places_of_every=max(1, 2 * len(train) // PLACES_OF)), Learner()
@@ -138,9 +150,9 @@ def _fit(
         for pixels in (image, small_changes(image, number)):
             seen = read_field(bundle, engine, pixels, sample.um_per_px)
             labels = [label] * len(seen.weights)
-            learner.add(seen.outputs, labels)
+            learner.add(seen.outputs, labels, fifths[sample.path])
             if pixels is image:
-                by_colour.add(seen.colours, labels)
+                by_colour.add(seen.colours, labels, fifths[sample.path])
     whole, foil = learner.learned(), by_colour.learned()
     carried = load_score(bundle)
     scores = []
@@ -149,7 +161,8 @@ def _fit(
         is_carried = carried is not None and carried.kind == kind
         fitted = carried if is_carried and carried is not None else fit_score(fitted_as, known)
         without = tuple(fit_score(fitted_as, known.without(number)) for number in range(len(names)))
-        scores.append(_Score(kind, fitted, without, is_carried))
+        held = tuple(fit_score(fitted_as, known.without_fifth(fifth)) for fifth in FIFTHS)
+        scores.append(_Score(kind, fitted, without, held, is_carried))
     return scores
 
 
@@ -161,8 +174,9 @@ def _gather(
     images: Iterable[Rgb],
     *,
     um_per_px: float | None = None,
-    with_left_out: bool = False,
+    more: bool = False,
 ) -> _Gathered:
+    """Distances by every score, and with `more` also by those that never saw a class or a fifth."""
     found = _Gathered()
     for number, image in enumerate(images):
         scale = samples[number].um_per_px if samples else um_per_px
@@ -170,8 +184,12 @@ def _gather(
         found.called.append(seen.is_called)
         for score in scores:
             pairs = [(score.kind, score.whole)]
-            if with_left_out:
+            if more:
                 pairs += [(f"{score.kind} {n}", one) for n, one in enumerate(score.without)]
+                pairs += [
+                    (f"{score.kind} fifth {n}", one)
+                    for n, one in enumerate(score.without_fifth, start=1)
+                ]
             for name, one in pairs:
                 outputs = seen.colours if score.kind == FOIL else seen.outputs
                 distance = float(pool(one.distances(outputs), seen.weights))
@@ -193,19 +211,19 @@ def _left_out(
     )
 
 
-def _sets(
-    bundle: Bundle,
-    train: Sequence[Sample],
-    test: Sequence[Sample],
-    foreign: Sequence[ForeignSet],
-    most: int,
-) -> Iterable[ImageSet]:
-    some = evenly(test, most)
-    for one in foreign:
-        yield from foreign_sets(one, train, most)
-    for one in foreign:
-        yield from transplanted_sets(one, train, some, _scale(bundle, test))
-    yield from changed_sets(some)
+def _held_out(
+    score: _Score, held: tuple[_Gathered, list[int]], own: tuple[_Gathered, list[int]]
+) -> tuple[HeldOut, ...]:
+    """Every fifth, or nothing where one of them has no test image."""
+    made = []
+    for fifth in FIFTHS:
+        others, inside = np.array(held[1]) != fifth, np.array(own[1]) == fifth
+        if not (others.any() and inside.any()):
+            return ()
+        name = f"{score.kind} fifth {fifth}"
+        calibration = np.array(held[0].distances[name])[others]
+        made.append(HeldOut(fifth, calibration, np.array(own[0].distances[name])[inside]))
+    return tuple(made)
 
 
 def _scale(bundle: Bundle, samples: Sequence[Sample]) -> float | None:

@@ -24,7 +24,7 @@ from training.evaluation.document import (
 from training.metrics import Numbers, wilson
 
 Distances = NDArray[np.float64]
-Test = Literal["a", "b", "c", "c_control", "e"]
+Test = Literal["a", "b", "c", "c_control", "e", "e_fifth"]
 
 Role = Literal["own", "changed", "foreign"]
 
@@ -54,6 +54,17 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """One fifth of the file order by a score and a threshold that never saw it; the network may have."""
+
+    fifth: int
+    calibration: Distances
+    """Of the calibration images of the other fifths."""
+    own: Distances
+    """Of the fifth's test images."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreRun:
     """All that one score measured."""
 
@@ -69,6 +80,7 @@ class ScoreRun:
     own_images: frozenset[str]
     measured: Sequence[Measured]
     left_out: Sequence[LeftOut] = field(default_factory=tuple)
+    held_out: Sequence[HeldOut] = field(default_factory=tuple)
 
 
 def fix_threshold(
@@ -100,6 +112,7 @@ def score_figures(run: ScoreRun, coverage: float) -> OodScore:
             figures.append(_rejected(one, limit))
         role: Role = "changed" if one.test in KEPT_TESTS else "foreign"
         histograms.append(_histogram(f"{one.test[0]}: {one.on}", role, one.distances, limit))
+    figures += _fifths(run.held_out, coverage)
     for left in run.left_out:
         area = auroc(left.distances, left.is_left_out)
         if area is not None:
@@ -113,6 +126,20 @@ def score_figures(run: ScoreRun, coverage: float) -> OodScore:
         figures=tuple(figures),
         histograms=tuple(histograms),
     )
+
+
+def _fifths(held_out: Sequence[HeldOut], coverage: float) -> list[OodFigure]:
+    """All fifths together, which the goal is set for, and each one."""
+    limits = [float(np.percentile(one.calibration, 100 * coverage)) for one in held_out]
+    in_limits = [one.own / limit for one, limit in zip(held_out, limits, strict=True)]
+    if not in_limits:
+        return []
+    single = [
+        _kept("e_fifth", f"fifth {one.fifth} of the file order, held out", distances, 1.0)
+        for one, distances in zip(held_out, in_limits, strict=True)
+    ]
+    whole = "fifths of the file order, each held out in turn"
+    return [_kept("e", whole, np.concatenate(in_limits), 1.0), *single]
 
 
 def _kept(test: Test, on: str, distances: Distances, limit: float) -> OodFigure:

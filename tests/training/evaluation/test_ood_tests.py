@@ -13,6 +13,7 @@ from training.data import DataError
 from training.evaluation.document import FOIL, Evaluation, OodScore, OodTable
 from training.evaluation.goals import COVERAGE, GOALS, judged_goals
 from training.evaluation.ood_tests import (
+    HeldOut,
     LeftOut,
     Measured,
     ScoreRun,
@@ -80,6 +81,32 @@ def test_figures_say_what_was_rejected_called_and_ranked() -> None:
     assert sum(sum(h.shares) for h in score.histograms) == pytest.approx(5, abs=1e-3)
 
 
+def test_a_fifth_is_judged_by_a_score_and_a_threshold_that_never_saw_it() -> None:
+    held_out = [
+        HeldOut(fifth, np.arange(1.0, 101.0) * fifth, np.full(10 * fifth, 85.0 * fifth + off))
+        for fifth, off in ((1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0), (5, 40.0))
+    ]
+    figures = [
+        one
+        for one in score_figures(run_of(held_out=held_out), COVERAGE).figures
+        if "fifth" in one.on
+    ]
+    assert [(one.test, one.images) for one in figures] == [
+        ("e", 150), ("e_fifth", 10), ("e_fifth", 20), ("e_fifth", 30), ("e_fifth", 40), ("e_fifth", 50)
+    ]  # fmt: skip
+    assert [one.value for one in figures[1:]] == [
+        1,
+        1,
+        1,
+        1,
+        0,
+    ]  # only the last lies beyond its own
+    assert figures[0].value == pytest.approx(100 / 150)
+    assert judged_goals(score_figures(run_of(held_out=held_out), COVERAGE))["e"] is False
+    four = [HeldOut(one.fifth, one.calibration, one.own / 2) for one in held_out]
+    assert judged_goals(score_figures(run_of(held_out=four), COVERAGE))["e"] is True
+
+
 def test_a_colour_lock_passes_the_first_test_and_fails_the_second_and_the_last() -> None:
     own = RNG.normal(10, 1, 400)
     nothing = np.zeros(400, np.bool_)
@@ -122,7 +149,8 @@ def test_every_score_is_measured_beside_the_colour_foil(table: OodTable) -> None
     for one in table.scores:
         tests = {figure.test for figure in one.figures}
         assert tests >= {"a", "b", "d", "e"}, one.kind
-        assert len([f for f in one.figures if f.test == "e"]) == 5
+        assert len([f for f in one.figures if f.test == "e"]) == 6
+        assert [f.on.split()[1] for f in one.figures if f.test == "e_fifth"] == list("12345")
         assert len([f for f in one.figures if f.test == "d"]) == 5
         assert "calibration part" in one.fitted_on
 
