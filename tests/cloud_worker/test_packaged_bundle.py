@@ -59,7 +59,9 @@ def test_the_bundle_of_real_smears_credits_its_data_and_is_never_the_default() -
     card = load_bundle(REAL).card
     assert card.training_data.kind == "real"
     assert "Aria" in card.training_data.credit and "research use" in card.training_data.licence
-    assert card.recipe.initial_weights == "random"
+    # From a bundle that saw simulated cells only, and from nobody's file.
+    assert card.recipe.initial_weights.startswith("bundle synthetic5-densenet121@")
+    assert load_bundle("synthetic5-densenet121").card.training_data.kind == "synthetic"
     figures = {metric.name: metric for metric in card.metrics}
     assert "near-duplicate group" in figures["balanced_accuracy"].split
     assert default_bundle().name.startswith("synthetic5-")
