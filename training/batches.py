@@ -18,6 +18,7 @@ from torch import Tensor
 from cloud_worker.models.card import Preprocessing
 from cloud_worker.preprocess import normalise
 from training.augment import augment, cut_part
+from training.backgrounds import background_colours, with_background
 from training.recipe import Augmentation, Stage
 
 Tiles = NDArray[np.uint8]
@@ -83,12 +84,25 @@ class Batches:
 
     def _make(self, chunk: Numbers, seed: int) -> Batch:
         own = np.random.default_rng(seed)
-        tiles = np.stack([self._changed(self.lesson.tiles[i], own) for i in chunk])
+        tiles = np.stack([self._changed(self._placed(i, own), own) for i in chunk])
         shown = pictures(tiles, self.preprocessing, self.lesson.inputs)
         kept = None
         if tiles.shape[3] > 3:
             kept = torch.from_numpy((tiles[..., 3] > 127).astype(np.float32))[:, None]
         return Batch(shown, torch.from_numpy(self.lesson.labels[chunk]), kept)
+
+    def _placed(self, number: int, rng: np.random.Generator) -> Tiles:
+        """The tile, its background now and then in the colours of another tile's."""
+        tile: Tiles = self.lesson.tiles[number]
+        if not self.stage.other_background or rng.random() >= self.stage.other_background:
+            return tile
+        other = self.lesson.tiles[int(rng.integers(len(self.lesson.tiles)))]
+        corner = self.preprocessing.masked_corner_px
+        colours = [background_colours(one, corner) for one in (tile, other)]
+        # Without a white cell nothing but its background could tell the tile's class.
+        if colours[0] is None or colours[1] is None or not (tile[..., 3] > 127).any():
+            return tile
+        return with_background(tile, colours[0], colours[1])
 
     def _changed(self, tile: Tiles, rng: np.random.Generator) -> Tiles:
         tile = hide_corner(tile, self.preprocessing)

@@ -176,8 +176,8 @@ def make_bundle(
 
 
 def _cells_of(recipe: TrainingRecipe, root: Path) -> CellsOf | None:
-    """Where white cells are, if a stage's loss asks for it."""
-    if not any(stage.map_inside for stage in recipe.stages):
+    """Where white cells are, if a stage asks for it."""
+    if not any(stage.needs_cells for stage in recipe.stages):
         return None
     return TrueCells(root).of if recipe.data.kind == "synthetic" else found_cells
 

@@ -127,8 +127,22 @@ class Stage(_Part):
     map_inside: float = Field(default=0.0, ge=0, le=10)
     """Weight of the loss's map term: the share of the true class's positive evidence that its map puts
     outside white cells. Where the simulator's masks do not tell, the segmentation finds them; 0 leaves it out."""
+    evidence_inside: float = Field(default=0.0, ge=0, le=10)
+    """Weight of the other map term: the share of all classes' evidence, for and against, outside white cells."""
+    other_background: Share = 0.0
+    """Share of images whose background, all but the white cells, takes on the colours of another image's."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss, and keep the best epoch's weights."""
+
+    @property
+    def needs_cells(self) -> bool:
+        """Whether it must know where the white cells are."""
+        return bool(self.map_inside or self.evidence_inside or self.other_background)
+
+    @property
+    def teaches_maps(self) -> bool:
+        """Whether its loss looks at the maps."""
+        return bool(self.map_inside or self.evidence_inside)
 
 
 class Augmentation(_Part):
@@ -204,11 +218,12 @@ class TrainingRecipe(_Part):
                 raise ValueError(f"stage {stage.name!r} is larger than the input")
         if self.stages[-1].learns != "classes":
             raise ValueError("the last stage must learn the classes")
-        if any(stage.map_inside for stage in self.stages):
-            if any(stage.map_inside and stage.learns != "classes" for stage in self.stages):
-                raise ValueError("map_inside belongs to stages that learn classes")
-            if self.gan is not None:
-                raise ValueError("map_inside has no meaning for an AC-GAN")
+        for setting in ("map_inside", "evidence_inside", "other_background"):
+            those = [stage for stage in self.stages if getattr(stage, setting)]
+            if any(stage.learns != "classes" for stage in those):
+                raise ValueError(f"{setting} belongs to stages that learn classes")
+            if those and self.gan is not None:
+                raise ValueError(f"{setting} has no meaning for an AC-GAN")
         if any(stage.patience for stage in self.stages) and not self.split.validation:
             raise ValueError("a stage with patience needs a validation share in [split]")
         if self.gan is not None and (self.architecture != "ac_gan" or len(self.stages) != 1):
@@ -239,13 +254,13 @@ def check_network(recipe: TrainingRecipe) -> None:
         row = architecture(recipe.architecture)
     except UnknownArchitectureError as error:
         raise RecipeError(str(error)) from error
-    if any(stage.map_inside for stage in recipe.stages):
-        if row.map_layer is None:
-            raise RecipeError(
-                f"{row.name} has no exact map, which map_inside teaches: {row.no_map}"
-            )
-        if "segmented" in row.inputs:
-            raise RecipeError(f"{row.name} sees a segmented picture: map_inside is not for it")
+    if any(stage.teaches_maps for stage in recipe.stages) and row.map_layer is None:
+        raise RecipeError(f"{row.name} has no exact map to teach: {row.no_map}")
+    if any(stage.needs_cells for stage in recipe.stages) and "segmented" in row.inputs:
+        raise RecipeError(
+            f"{row.name} sees a segmented picture: map_inside, evidence_inside and other_background "
+            "are not for it"
+        )
     try:
         stride_of(row.name, recipe.output_stride)
     except OutputStrideError as error:

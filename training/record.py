@@ -119,17 +119,13 @@ def write_figures(folder: Path, figures: Sequence[Metric]) -> None:
     _write_json(folder / FIGURES_FILE, {"figures": [one.model_dump() for one in figures]})
 
 
-def write_run(
-    folder: Path, recipe: TrainingRecipe, command: str, *, seconds: float, cpu_s: float
-) -> None:
-    """What a table says of how a record was made."""
+def write_run(folder: Path, recipe: TrainingRecipe, command: str) -> None:
+    """What a table says of how a record was made; how long it took is in its history."""
     told = {
         "command": command,
         "segmentation": recipe.segmentation,
         "input_px": recipe.input.height_px,
         "most_images": recipe.most_images,
-        "seconds": round(seconds),
-        "cpu_seconds": round(cpu_s),
     }
     _write_json(folder / RUN_FILE, told)
 

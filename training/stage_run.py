@@ -17,7 +17,7 @@ from cloud_worker.models.registry import architecture
 from training.batches import Batch, Batches, Lesson, Pictures, pictures
 from training.compute import Compute
 from training.history import Epoch, StageHistory, read_history
-from training.map_term import share_outside
+from training.map_term import share_outside, share_outside_of_all
 from training.recipe import Stage, TrainingRecipe
 
 
@@ -106,8 +106,8 @@ class StageRun:
             wanted = batch.labels.to(self.compute.device)
             logits, maps = self._read(batch.shown)
             loss = self.loss(logits.float(), wanted)
-            if self.stage.map_inside:
-                loss = loss + self.stage.map_inside * self._outside(batch, wanted, maps)
+            if self.stage.teaches_maps:
+                loss = loss + self._outside(batch, wanted, maps)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -141,11 +141,18 @@ class StageRun:
         return logits, maps
 
     def _outside(self, batch: Batch, wanted: Tensor, maps: Tensor) -> Tensor:
+        """The map terms by their weights."""
         layer = architecture(self.recipe.architecture).map_layer
         if layer is None or batch.kept is None:
-            raise ValueError(f"stage {self.stage.name}: map_inside needs a map layer and masks")
+            raise ValueError(f"stage {self.stage.name}: a map term needs a map layer and masks")
         weight = attrgetter(f"{layer}.weight")(self.network)
-        return share_outside(maps, weight, wanted, batch.kept.to(self.compute.device))
+        cells = batch.kept.to(self.compute.device)
+        term = torch.zeros((), device=self.compute.device)
+        if self.stage.map_inside:
+            term = term + self.stage.map_inside * share_outside(maps, weight, wanted, cells)
+        if self.stage.evidence_inside:
+            term = term + self.stage.evidence_inside * share_outside_of_all(maps, weight, cells)
+        return term
 
     def _validated(self, epoch: Epoch) -> Epoch:
         """The epoch with its loss and accuracy on the validation part, without label smoothing."""

@@ -111,12 +111,14 @@ def _how(row: Row) -> list[str]:
     train = row.split["parts"]["train"]
     seeds = ", ".join(f"{name} {seed}" for name, seed in row.history["seeds"].items())
     last = stages[-1]["epochs"][-1]
+    # A run that was cut short went on in another process: its epochs know how long all of it took.
+    seconds = sum(epoch["seconds"] for stage in stages for epoch in stage["epochs"])
     return [
         f"`{row.run['command']}`  ",
         f"{train['images']} training images in {len(set(train['groups']))} groups at "
         f"{row.run['input_px']} px, {epochs}, training accuracy {last['accuracy']:.3f} at the end; weights "
         f"from {row.history['initial_weights']}; seeds: {seeds}; {row.history['compute']}; "
-        f"{row.run['seconds']} s, {row.run['cpu_seconds']} s of CPU time.",
+        f"{seconds:.0f} s of training.",
         "",
     ]
 

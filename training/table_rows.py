@@ -74,6 +74,8 @@ def _table_row(row: Row) -> str:
     title = ARCHITECTURES[row.history["architecture"]].title
     if row.history["recipe"].endswith("-alone"):
         title += " without its generator"
+    if row.history["recipe"].endswith("-cells"):
+        title += ", told by white cells"
     if row.run["segmentation"] != "authors":
         title += f", segmented by {row.run['segmentation']}"
     title += ", reduced" if row.reduced else ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -106,6 +105,7 @@ def experiments() -> list[Run]:
     runs += [Run("ball4", "ball4", "by_group", arch=net) for net in nets]
     runs += [Run("ball4", "ball4", "contiguous_fifths", arch=net, fifth=5) for net in nets[:3]]
     runs += [Run("ball4", "ball4", "contiguous_fifths", arch=nets[3], fifth=n) for n in FIFTHS]
+    runs += [Run("ball4-cells", "ball4", "by_group")]
     runs += [
         Run("karar2-vgg16", "simulated2", "by_group"),
         Run("karar3-vgg16", "simulated3", "by_group"),
@@ -193,14 +193,12 @@ def run_all(
             continue
         recipe, command = run.made(small=small), run.command(small=small)
         print(command, flush=True)  # noqa: T201
-        began, before = time.monotonic(), time.process_time()
         try:
             train(recipe, data, out, command=command, resume=True, record_only=True)
         except (RecipeError, DataError, ResumeError, WeightsError) as error:
             failed[run.name] = str(error)
             continue
-        seconds, cpu_s = time.monotonic() - began, time.process_time() - before
-        write_run(training_folder(out), recipe, command, seconds=seconds, cpu_s=cpu_s)
+        write_run(training_folder(out), recipe, command)
         (training_folder(out) / CHECKPOINT_FILE).unlink(missing_ok=True)  # gigabytes for VGG16
         told()
     return failed

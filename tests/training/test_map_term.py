@@ -15,9 +15,9 @@ from edge_device.simulator.slide import draw_slide
 from training.data import DataError, Sample
 from training.images import load_images
 from training.make_bundle import _first_preprocessing
-from training.map_term import centre, share_outside
+from training.map_term import centre, share_outside, share_outside_of_all
 from training.reading import LabelRules, read_samples
-from training.recipe import RECIPES, RecipeError, check_network, load_recipe
+from training.recipe import RecipeError, check_network, load_recipe
 from training.where_cells import TrueCells, found_cells
 
 SMALL = FieldSettings(width_px=160, height_px=120, um_per_px=0.4, white_cells=(2, 3), masks=True)
@@ -83,14 +83,48 @@ def test_only_the_true_class_and_positive_evidence_and_fields_with_cells_count()
     assert torch.isfinite(slope).all()
 
 
-def test_descent_moves_the_evidence_inside() -> None:
-    maps = torch.ones(1, 2, 4, 4, requires_grad=True)
+def test_a_class_that_is_called_where_the_others_find_nothing_costs_in_every_image() -> None:
+    """Class 0 finds cells; class 1 has learned only that class 0 finds none outside them."""
+    maps = torch.zeros(2, 2, 4, 4)
+    maps[:, 0, :, 0] = 1.0
+    maps[:, 1, :, 1:] = 1.0
+    cells = torch.zeros(2, 1, 64, 64)
+    cells[..., :16] = 1
+    own = [
+        float(share_outside(maps[:1], WEIGHT, torch.tensor([kind]), cells[:1])) for kind in (0, 1)
+    ]
+    assert own[0] < 0.3 and own[1] > 0.9
+    assert float(share_outside_of_all(maps, WEIGHT, cells)) > 0.6
+    silent = maps.clone()
+    silent[:, 1, :, 1:] = 0.0
+    assert float(share_outside_of_all(silent, WEIGHT, cells)) < 0.3
+
+
+def test_evidence_against_a_class_counts_as_much_as_for_it() -> None:
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[0, 0, :, 0] = 1.0
+    maps[0, 0, :, 3] = -1.0
+    found = float(share_outside_of_all(maps, WEIGHT, left_half()))
+    assert found == pytest.approx(0.5, abs=0.01)
+    assert float(share_outside_of_all(maps, WEIGHT - 7.0, left_half())) == pytest.approx(found)
+    no_cells = torch.zeros(1, 1, 64, 64)
+    assert float(share_outside_of_all(maps, WEIGHT, no_cells)) == 0.0
+
+
+@pytest.mark.parametrize("all_classes", [False, True])
+def test_descent_moves_the_evidence_inside(*, all_classes: bool) -> None:
+    def term(maps: torch.Tensor) -> torch.Tensor:
+        if all_classes:
+            return share_outside_of_all(maps, WEIGHT, left_half())
+        return share_outside(maps, WEIGHT, torch.tensor([0]), left_half())
+
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[:, 0] = 1.0
+    maps.requires_grad_()
     for _ in range(60):
-        loss = share_outside(maps, WEIGHT, torch.tensor([0]), left_half())
-        (slope,) = torch.autograd.grad(loss, maps)
+        (slope,) = torch.autograd.grad(term(maps), maps)
         maps = (maps - 2.0 * slope).detach().requires_grad_()
-    left = share_outside(maps.detach(), WEIGHT, torch.tensor([0]), left_half())
-    assert float(left) < 0.2
+    assert float(term(maps.detach())) < 0.2
 
 
 def test_the_cells_of_a_tile_are_those_of_the_simulator(slides: tuple[Path, list[Sample]]) -> None:
@@ -137,11 +171,3 @@ def test_a_network_without_an_exact_map_has_none_to_teach(name: str) -> None:
     recipe = load_recipe("synthetic5").model_copy(update={"architecture": name})
     with pytest.raises(RecipeError, match="map"):
         check_network(recipe)
-
-
-def test_map_inside_belongs_to_classes(tmp_path: Path) -> None:
-    text = (RECIPES / "synthetic5-resnet34.toml").read_text(encoding="utf-8")
-    wrong = text.replace('learns = "cell_types"', 'learns = "cell_types"\nmap_inside = 1.0')
-    (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
-    with pytest.raises(RecipeError, match="map_inside belongs to stages that learn classes"):
-        load_recipe(str(tmp_path / "wrong.toml"))

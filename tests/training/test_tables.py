@@ -16,6 +16,7 @@ from cloud_worker.models.card import Metric
 from training.evaluation.answers import Answered, together, whole_figures
 from training.fifths import main as fifths
 from training.fifths import table
+from training.regimes import FIFTHS
 from training.table_pages import NEVER_SEEN
 from training.table_rows import Row, table_rows
 from training.tables import experiments, main, next_time
@@ -127,7 +128,7 @@ def test_fifths_pool_to_every_image_once() -> None:
     assert row.endswith("| - |")  # no colour baseline is pooled
 
 
-def fifth_row(fifth: int, command: str) -> Row:
+def fifth_row(fifth: int, command: str, recipe: str = "ball4") -> Row:
     rng = np.random.default_rng(fifth)
     labels = np.arange(8) % 4
     answered = Answered(rng.normal(size=(8, 4)), labels, np.arange(8), 1.0)
@@ -135,7 +136,7 @@ def fifth_row(fifth: int, command: str) -> Row:
     return Row(
         history={
             "architecture": "mobilenet_v2",
-            "recipe": "ball4",
+            "recipe": recipe,
             "data_set": "ball4",
             "reduced": False,
         },
@@ -161,6 +162,18 @@ def test_five_fifths_of_one_network_are_also_told_together() -> None:
     right = sum(int((row.answered.answers == row.answered.labels).sum()) for row in rows)
     assert f"| {right / 40:.3f} (" in lines[-1]
     assert len(table_rows(rows[:4])) == 4  # a fifth is missing
+
+
+def test_two_recipes_of_one_network_are_told_apart() -> None:
+    rows = [
+        fifth_row(fifth, f"train --recipe {recipe}", recipe)
+        for recipe in ("ball4", "ball4-cells")
+        for fifth in FIFTHS
+    ]
+    lines = table_rows(rows)
+    assert len(lines) == 12
+    assert sum(line.startswith("| MobileNetV2 | ") for line in lines) == 6
+    assert sum(line.startswith("| MobileNetV2, told by white cells | ") for line in lines) == 6
 
 
 @pytest.mark.slow

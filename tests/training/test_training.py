@@ -39,6 +39,8 @@ epochs = 1
 batch = 5
 learning_rate = 1e-3
 map_inside = 0.5
+evidence_inside = 0.5
+other_background = 0.5
 
 [augmentation]
 channel_gain = 0.05

@@ -69,8 +69,8 @@ def source_rows(
     if len(names) < 2:
         only = f"all images come from {names[0]}" if names and names[0] else "no source is known"
         return (
-            _unknown("source classifier", f"not identifiable: {only}"),
-            _unknown("leave one source out", f"not identifiable: {only}"),
+            unknown_row("source classifier", f"not identifiable: {only}"),
+            unknown_row("leave one source out", f"not identifiable: {only}"),
         )
     numbers = np.array([names.index(source) for source in sources], np.int64)
     shared = [kind for kind in np.unique(labels) if len(np.unique(numbers[labels == kind])) >= 2]
@@ -80,7 +80,7 @@ def source_rows(
             _row(
                 "source classifier", "the source from mean RGB; " + words, colours, numbers, groups
             ),
-            _unknown("leave one source out", words),
+            unknown_row("leave one source out", words),
         )
     within = np.isin(labels, shared)
     asked = _row(
@@ -108,9 +108,13 @@ def _leave_one_out(
             answers[known] = answer_by_colour(colours[train], labels[train], colours[known])
     judged = answers >= 0
     if not judged.any() or len(np.unique(labels[judged])) < 2:
-        return _unknown("leave one source out", "not identifiable: no class is left in two sources")
+        return unknown_row(
+            "leave one source out", "not identifiable: no class is left in two sources"
+        )
     words = "mean RGB, fitted on all sources but the one answered"
-    return _figure("leave one source out", words, labels[judged], answers[judged], groups[judged])
+    return figure_row(
+        "leave one source out", words, labels[judged], answers[judged], groups[judged]
+    )
 
 
 def _row(
@@ -121,18 +125,19 @@ def _row(
     groups: Numbers,
 ) -> ConfoundRow:
     if len(labels) < _FEWEST or len(np.unique(labels)) < 2:
-        return _unknown(
+        return unknown_row(
             name, f"not measured: {len(labels)} images, {_FEWEST} of two classes needed"
         )
     answers = answer_across_groups(clues, labels, groups)
     if answers is None:
-        return _unknown(name, "not measured: too few groups to keep apart")
-    return _figure(name, words, labels, answers, groups)
+        return unknown_row(name, "not measured: too few groups to keep apart")
+    return figure_row(name, words, labels, answers, groups)
 
 
-def _figure(
+def figure_row(
     name: str, words: str, labels: Numbers, answers: Numbers, groups: Numbers
 ) -> ConfoundRow:
+    """Balanced accuracy of these answers, with its interval over groups."""
     classes = int(max(labels.max(), answers.max())) + 1
     found = balanced_accuracy_interval(labels, answers, groups, classes)
     return ConfoundRow(
@@ -143,7 +148,8 @@ def _figure(
     )
 
 
-def _unknown(name: str, words: str) -> ConfoundRow:
+def unknown_row(name: str, words: str) -> ConfoundRow:
+    """A test without a figure; the words say why."""
     return ConfoundRow(name=name, words=words, balanced_accuracy=None, chance=None)
 
 

@@ -17,6 +17,7 @@ from training.evaluate import (
 )
 from training.evaluation.document import Evaluation
 from training.evaluation.examples import Example, choose
+from training.evaluation.exchanged import exchanged_row
 from training.evaluation.judge import judge, picture_examples
 from training.own_images import refuse_training_images
 
@@ -30,7 +31,10 @@ def evaluate_with_examples(
     *,
     with_examples: bool = True,
 ) -> tuple[Evaluation, list[Example]]:
-    """Figures, and the surest right and wrong answers of each class with their maps."""
+    """Figures, and the surest right and wrong answers of each class with their maps.
+
+    With examples the images are read again with exchanged backgrounds, and `done` counts once more.
+    """
     refuse_training_images(bundle, samples)
     judged = judge(bundle, engine, samples, done)
     result = evaluate_judged(bundle, engine, samples, judged, asked)
@@ -38,6 +42,8 @@ def evaluate_with_examples(
     seen = np.flatnonzero(one.seen)
     if not with_examples or not seen.size:
         return result, []
+    row = exchanged_row(bundle, engine, samples, one, done)
+    result = result.model_copy(update={"confounds": (*result.confounds, row)})
     chosen = choose(one.probabilities(), one.labels[seen], [int(number) for number in seen])
     labels = [int(one.labels[number]) for number in chosen]
     return result, picture_examples(bundle, engine, [samples[n] for n in chosen], labels)

@@ -118,7 +118,8 @@ def confound_table(result: Evaluation) -> Element:
     heads = ["looks at", "balanced accuracy", "chance", "what it sees"]
     note = (
         "Support vector machines, fitted on other groups than those they answer. Where colour or a "
-        "corner alone comes near the network, the network's figure says little about cells."
+        "corner alone comes near the network, the network's figure says little about cells. The last row "
+        "is the network's own: what it loses there, backgrounds had told it."
     )
     return table("Without the cells", heads, rows, note=note, kind="last-words")
 
