@@ -28,7 +28,6 @@ from benchmarks.simulator_readers import (
     render_fields,
     scored,
     separation,
-    share_inside,
     taught_by_colour,
     taught_by_features,
 )
@@ -38,6 +37,7 @@ from edge_device.simulator.confounding import Sources
 from edge_device.simulator.patients import draw_parameters, draw_patient
 from edge_device.simulator.white_cell_looks import NEIGHBOURS, PARAMETER_NAMES
 from training.augment import augment
+from training.evaluation.map_places import share_inside
 from training.metrics import Interval
 from training.recipe import load_recipe
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
@@ -130,14 +129,6 @@ def taught_by_features(train: Values, labels: Numbers, test: Values) -> Numbers:
 def scored(labels: Numbers, answers: Numbers, slides: Numbers) -> Interval:
     """Balanced accuracy with its interval over slides."""
     return balanced_accuracy_interval(labels, answers, slides, len(DiagnosisClass))
-
-
-def share_inside(heat: Values, white_cells: npt.NDArray[np.uint8]) -> float:
-    """How much of a map's positive mass lies on white cells, the map spread over the field."""
-    height, width = white_cells.shape
-    spread = cv2.resize(np.maximum(heat, 0), (width, height), interpolation=cv2.INTER_LINEAR)
-    total = float(spread.sum())
-    return float(spread[white_cells > 0].sum()) / total if total > 0 else 0.0
 
 
 def separation(first: Sequence[float], second: Sequence[float]) -> float:

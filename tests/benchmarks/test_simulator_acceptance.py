@@ -14,11 +14,11 @@ from benchmarks.simulator_readers import (
     render_fields,
     scored,
     separation,
-    share_inside,
     taught_by_colour,
 )
 from edge_device.simulator import CellType, DiagnosisClass
 from edge_device.simulator.confounding import Sources
+from training.evaluation.map_places import share_inside
 
 COARSE = 0.8
 

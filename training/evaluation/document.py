@@ -99,6 +99,19 @@ class ConfoundRow(Part):
     chance: float | None
 
 
+class MapRow(Part):
+    """Where the evidence for the answers to one class's fields lies."""
+
+    key: str
+    images: int
+    inside: float
+    """Share of the answer's positive map mass in white cells, mean over fields."""
+    of_cells: float
+    """The same of a map of these places that follows the cells' area."""
+    by_chance: float
+    """The cells' share of the field."""
+
+
 class PairedRow(Part):
     """One way of answering against another on the same images."""
 
@@ -246,6 +259,7 @@ class Evaluation(Part):
     after_temperature: Calibrated | None = None
     risk_coverage: RiskCoverage | None = None
     confounds: tuple[ConfoundRow, ...] = ()
+    maps: tuple[MapRow, ...] = ()
     paired: tuple[PairedRow, ...] = ()
     training_curves: tuple[EpochRow, ...] = ()
     ood: OodTable | None = None

@@ -22,10 +22,9 @@ from training.evaluation.answers import Answered
 from training.evaluation.confounds import figure_row, unknown_row
 from training.evaluation.document import ConfoundRow
 from training.evaluation.judge import infer
+from training.evaluation.ood_images import evenly
 
 NAME = "network, backgrounds exchanged"
-MOST_IMAGES = 400
-"""Spread evenly over the images."""
 _FEWEST = 10
 
 
@@ -42,11 +41,9 @@ def exchanged_row(
     they would keep nothing of their own. It says why where nothing can be measured.
     DataError where the network refuses a field that it did not refuse before.
     """
-    seen = np.flatnonzero(one.seen)
-    some = seen[np.unique(np.linspace(0, len(seen) - 1, MOST_IMAGES).round().astype(int))]
     shape = bundle.card.preprocessing
     fields, colours = [], []
-    for number in some:
+    for number in evenly([int(n) for n in np.flatnonzero(one.seen)]):
         sample = samples[number]
         if sample.um_per_px is None:
             return unknown_row(NAME, "not measured: um per pixel unknown")
@@ -57,7 +54,7 @@ def exchanged_row(
         corner = round(shape.masked_corner_px * shape.um_per_px / sample.um_per_px)
         own = background_colours(field, corner)
         if own is not None and field[..., 3].any():
-            fields.append(int(number))
+            fields.append(number)
             colours.append(own)
     labels = one.labels[fields]
     if len(fields) < _FEWEST or len(np.unique(labels)) < 2:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ from training.evaluation.ood_tests import Test
 MOST_IMAGES = 400
 """Per set, spread evenly over the files."""
 _MOST_CELLS = 300
+_T = TypeVar("_T")
 _OWN_CELLS_FROM = 120
 
 
@@ -53,11 +55,11 @@ class ImageSet:
     images: Iterator[Rgb]
 
 
-def evenly(samples: Sequence[Sample], most: int = MOST_IMAGES) -> list[Sample]:
+def evenly(some: Sequence[_T], most: int = MOST_IMAGES) -> list[_T]:
     """At most so many, spread over the order."""
-    if len(samples) <= most:
-        return list(samples)
-    return [samples[i] for i in np.linspace(0, len(samples) - 1, most).round().astype(int)]
+    if len(some) <= most:
+        return list(some)
+    return [some[i] for i in np.linspace(0, len(some) - 1, most).round().astype(int)]
 
 
 def every_set(

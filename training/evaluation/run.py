@@ -19,6 +19,7 @@ from training.evaluation.document import Evaluation
 from training.evaluation.examples import Example, choose
 from training.evaluation.exchanged import exchanged_row
 from training.evaluation.judge import judge, picture_examples
+from training.evaluation.map_places import map_rows
 from training.own_images import refuse_training_images
 
 
@@ -43,7 +44,8 @@ def evaluate_with_examples(
     if not with_examples or not seen.size:
         return result, []
     row = exchanged_row(bundle, engine, samples, one, done)
-    result = result.model_copy(update={"confounds": (*result.confounds, row)})
+    maps = map_rows(bundle, samples, judged, one)
+    result = result.model_copy(update={"confounds": (*result.confounds, row), "maps": maps})
     chosen = choose(one.probabilities(), one.labels[seen], [int(number) for number in seen])
     labels = [int(one.labels[number]) for number in chosen]
     return result, picture_examples(bundle, engine, [samples[n] for n in chosen], labels)

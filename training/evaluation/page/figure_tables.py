@@ -124,6 +124,29 @@ def confound_table(result: Evaluation) -> Element:
     return table("Without the cells", heads, rows, note=note, kind="last-words")
 
 
+def map_table(result: Evaluation) -> Element | None:
+    """Where the maps lie, class by class."""
+    if not result.maps:
+        return None
+    rows = [
+        [
+            class_word(one.key),
+            str(one.images),
+            f"{one.inside:.2f}",
+            f"{one.of_cells:.2f}",
+            f"{one.by_chance:.2f}",
+        ]
+        for one in result.maps
+    ]
+    heads = ["true class", "fields", "map in white cells", "map of the cells", "by chance"]
+    note = (
+        "Share of what speaks for the largest class that lies in white cells, as the segmentation finds "
+        "them. Map of the cells: what a map of the same places has that follows the cells' area. By chance: the cells' share of "
+        "the field."
+    )
+    return table("In white cells", heads, rows, note=note)
+
+
 def paired_table(result: Evaluation) -> Element | None:
     """One way of answering against another on the same images."""
     if not result.paired:

@@ -27,6 +27,7 @@ from training.evaluation.page.figure_tables import (
     confound_table,
     decision_table,
     headline_table,
+    map_table,
     ood_table,
     ordered_scores,
     paired_table,
@@ -57,7 +58,7 @@ def make_page(result: Evaluation, examples: Sequence[Example] = ()) -> str:
         _regimes(result),
         *_foreign(result),
         _training(result),
-        _examples(examples),
+        _examples(result, examples),
         _how(result),
     ]
     return house_page(
@@ -266,7 +267,7 @@ def _training(result: Evaluation) -> Element | None:
     return None if picture is None else section("How it learned", picture)
 
 
-def _examples(examples: Sequence[Example]) -> Element | None:
+def _examples(result: Evaluation, examples: Sequence[Example]) -> Element | None:
     if not examples:
         return None
     made = []
@@ -287,6 +288,7 @@ def _examples(examples: Sequence[Example]) -> Element | None:
         "Examples with their maps",
         tag("div", *made, class_="examples"),
         tag("p", note, class_="note"),
+        map_table(result),
     )
 
 
