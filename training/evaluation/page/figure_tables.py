@@ -141,8 +141,8 @@ def map_table(result: Evaluation) -> Element | None:
     heads = ["true class", "fields", "map in white cells", "map of the cells", "by chance"]
     note = (
         "Share of what speaks for the largest class that lies in white cells, as the segmentation finds "
-        "them. Map of the cells: what a map of the same places has that follows the cells' area. By chance: the cells' share of "
-        "the field."
+        "them. Map of the cells: what a map of the same places has that follows the cells' area. By chance: "
+        "the cells' share of the field."
     )
     return table("In white cells", heads, rows, note=note)
 
