@@ -84,14 +84,14 @@ class Batches:
 
     def _make(self, chunk: Numbers, seed: int) -> Batch:
         own = np.random.default_rng(seed)
-        tiles = np.stack([self._changed(self._placed(i, own), own) for i in chunk])
+        tiles = np.stack([self._changed(self._on_background(i, own), own) for i in chunk])
         shown = pictures(tiles, self.preprocessing, self.lesson.inputs)
         kept = None
         if tiles.shape[3] > 3:
             kept = torch.from_numpy((tiles[..., 3] > 127).astype(np.float32))[:, None]
         return Batch(shown, torch.from_numpy(self.lesson.labels[chunk]), kept)
 
-    def _placed(self, number: int, rng: np.random.Generator) -> Tiles:
+    def _on_background(self, number: int, rng: np.random.Generator) -> Tiles:
         """The tile, its background now and then in the colours of another tile's."""
         tile: Tiles = self.lesson.tiles[number]
         if not self.stage.other_background or rng.random() >= self.stage.other_background:
