@@ -1,4 +1,4 @@
-"""The figures of an evaluation as tables, each share with its interval. (Just over 250 lines: all tables of one page.)"""
+"""The figures of an evaluation as tables, each share with its interval. (Just over 250 lines: all of one page.)"""
 
 from __future__ import annotations
 
