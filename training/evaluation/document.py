@@ -17,6 +17,8 @@ SCHEMA = "hemowire.metrics"
 VERSION = 1
 FOIL = "colour"
 """The score that knows six numbers of colour only."""
+EXCHANGED = "network, backgrounds exchanged"
+"""The one test without cells whose reader is the network."""
 HISTOGRAM_TOP = 3.0
 """Distances in thresholds up to which histograms go; the last bar holds all beyond."""
 

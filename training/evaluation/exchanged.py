@@ -20,11 +20,10 @@ from training.backgrounds import background_colours, with_background
 from training.data import DataError, Sample, read_image
 from training.evaluation.answers import Answered
 from training.evaluation.confounds import figure_row, unknown_row
-from training.evaluation.document import ConfoundRow
+from training.evaluation.document import EXCHANGED, ConfoundRow
 from training.evaluation.judge import infer
 from training.evaluation.ood_images import evenly
 
-NAME = "network, backgrounds exchanged"
 _FEWEST = 10
 
 
@@ -39,18 +38,20 @@ def exchanged_row(
 
     `one` holds its answers to the same samples as they are. Fields without a white cell are left out:
     they would keep nothing of their own. It says why where nothing can be measured.
-    DataError where the network refuses a field that it did not refuse before.
+    DataError where a file cannot be read, or the network refuses a field that it did not refuse before.
     """
     shape = bundle.card.preprocessing
     fields, colours = [], []
     for number in evenly([int(n) for n in np.flatnonzero(one.seen)]):
         sample = samples[number]
         if sample.um_per_px is None:
-            return unknown_row(NAME, "not measured: um per pixel unknown")
+            return unknown_row(EXCHANGED, "not measured: um per pixel unknown")
         try:
             field = _with_cells(sample, sample.um_per_px)
-        except ValueError as error:
-            return unknown_row(NAME, f"not measured: {error}")
+        except DataError:
+            raise
+        except ValueError as error:  # no scale at which cells are found
+            return unknown_row(EXCHANGED, f"not measured: {error}")
         corner = round(shape.masked_corner_px * shape.um_per_px / sample.um_per_px)
         own = background_colours(field, corner)
         if own is not None and field[..., 3].any():
@@ -59,7 +60,7 @@ def exchanged_row(
     labels = one.labels[fields]
     if len(fields) < _FEWEST or len(np.unique(labels)) < 2:
         return unknown_row(
-            NAME, f"not measured: {len(fields)} fields, {_FEWEST} of two classes needed"
+            EXCHANGED, f"not measured: {len(fields)} fields, {_FEWEST} of two classes needed"
         )
     others = np.random.default_rng(17).permutation(len(fields))
     answers = np.zeros(len(fields), np.int64)
@@ -73,13 +74,13 @@ def exchanged_row(
             raise DataError(f"{sample.path}: {ready.text}")
         answers[place] = int(pool(infer(engine, ready).logits, ready.weights).argmax())
         done(place + 1)
-    before = figure_row(NAME, "", labels, one.answers[fields], one.groups[fields])
+    before = figure_row(EXCHANGED, "", labels, one.answers[fields], one.groups[fields])
     assert before.balanced_accuracy is not None and before.balanced_accuracy.value is not None
     words = (
         f"{len(fields)} fields, each background in another field's colours and the white cells as they "
         f"are; on the same fields as they are {before.balanced_accuracy.value:.3f}"
     )
-    return figure_row(NAME, words, labels, answers, one.groups[fields])
+    return figure_row(EXCHANGED, words, labels, answers, one.groups[fields])
 
 
 def _with_cells(sample: Sample, um_per_px: float) -> NDArray[np.uint8]:

@@ -19,8 +19,9 @@ from tests.benchmarks.report_reading import Node, read_page
 from tests.training.evaluation.conftest import MEANINGS, Probe
 from training.data import DataError
 from training.evaluate import answered_of, evaluate
-from training.evaluation.document import Evaluation
+from training.evaluation.document import EXCHANGED, Evaluation
 from training.evaluation.judge import judge
+from training.evaluation.page.page import make_page
 from training.own_images import test_part as kept_for_testing
 from training.recipe import load_recipe
 from training.rendering import simulated_of
@@ -96,6 +97,8 @@ def test_the_page_shows_every_part_that_was_measured(written: Written) -> None:
         "How it was measured",
     ]
     assert "Research use only" in written.page.text()
+    assert "backgrounds had told it" in written.page.text()
+    assert "map in white cells" in written.page.text()
     assert "synthetic images" in written.page.text()
 
 
@@ -178,3 +181,12 @@ def test_only_a_bundle_of_simulated_images_can_have_its_own_rendered(
 
 def test_the_classes_of_the_probe_are_all_there(written: Written) -> None:
     assert written.metrics["classes"] == list(MEANINGS)
+
+
+def test_the_network_s_own_row_is_explained_only_where_it_stands(written: Written) -> None:
+    whole = Evaluation.model_validate(written.metrics)
+    others = tuple(one for one in whole.confounds if one.name != EXCHANGED)
+    assert len(others) == len(whole.confounds) - 1
+    page = make_page(whole.model_copy(update={"confounds": others, "maps": ()}))
+    assert "Support vector machines" in page
+    assert "backgrounds had told it" not in page and "map in white cells" not in page

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from service_runtime.report_page.markup import Element, tag
 from service_runtime.report_page.table import table
 from training.evaluation.document import (
+    EXCHANGED,
     FOIL,
     Evaluation,
     OodFigure,
@@ -118,9 +119,10 @@ def confound_table(result: Evaluation) -> Element:
     heads = ["looks at", "balanced accuracy", "chance", "what it sees"]
     note = (
         "Support vector machines, fitted on other groups than those they answer. Where colour or a "
-        "corner alone comes near the network, the network's figure says little about cells. The last row "
-        "is the network's own: what it loses there, backgrounds had told it."
+        "corner alone comes near the network, the network's figure says little about cells."
     )
+    if any(one.name == EXCHANGED for one in result.confounds):
+        note += " The last row is the network's own: what it loses there, backgrounds had told it."
     return table("Without the cells", heads, rows, note=note, kind="last-words")
 
 
